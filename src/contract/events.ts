@@ -1,0 +1,59 @@
+/**
+ * Owns the names and the form of what happened to tokens and users, as feeds and histories tell it.
+ * Must not know where events are kept or how they travel.
+ */
+import { z } from 'zod';
+
+export const TOKEN_EVENT_TYPES = [
+  'token.issued',
+  'token.kicked',
+  'token.replaced',
+  'token.deleted',
+  'token.revoked',
+  'token.logged_out',
+] as const;
+
+export const EVENT_TYPES = [
+  ...TOKEN_EVENT_TYPES,
+  'login.declined',
+  'user.blocked',
+  'user.unblocked',
+  'user.password_changed',
+  'user.deleted',
+] as const;
+
+export type TokenEventType = (typeof TOKEN_EVENT_TYPES)[number];
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** Who ended a token or changed a user: the sentence "signed in on ios at 10:32 under single-device" in parts. */
+export const actorSchema = z
+  .object({
+    kind: z.enum(['login', 'admin', 'user', 'system']),
+    platform: z.string().optional(),
+    deviceName: z.string().optional(),
+    policy: z.string().optional(),
+    reason: z.string().optional(),
+  })
+  .meta({ id: 'Actor' });
+
+export const eventSchema = z
+  .object({
+    /** For deduplication: a consumer may see an event twice, always under the same id. */
+    id: z.string(),
+    type: z.enum(EVENT_TYPES),
+    tenant: z.string(),
+    userId: z.string(),
+    tokenId: z.string().optional(),
+    platform: z.string().optional(),
+    at: z.iso.datetime().describe('When it happened, by the clock of Redis.'),
+    exp: z
+      .int()
+      .optional()
+      .describe('End of the last access token of this token, unix seconds: nobody needs the event after it.'),
+    by: actorSchema.optional(),
+    ip: z.string().optional().describe('Address of the login (`token.issued`, `login.declined`).'),
+    conflicts: z.array(z.string()).optional().describe('The tokens in the way (`login.declined`).'),
+  })
+  .meta({ id: 'Event' });
+
+export type Event = z.infer<typeof eventSchema>;

@@ -1,0 +1,26 @@
+/**
+ * Owns the form of a policy's decision: which tokens a login ends, tagged with their own platforms.
+ * Must not know how it was reached or how it is carried out.
+ */
+import type { Platform } from './platform.ts';
+import type { Token, TokenId } from './token.ts';
+
+/** Why one token is in a plan: the policy in force (or `hard-cap`), and what it was if not the policy's own limit. */
+export type Ground = { readonly policy: string; readonly reason?: 'same_device' | 'evicted' | 'lapsed' };
+
+/**
+ * What a login does to the user's other tokens. Every token stands in at most one of the three maps, under the
+ * platform it was issued for. Declined: the maps are empty, nothing at all is written, `conflicts` are in the way.
+ */
+export type Plan = {
+  readonly declined: boolean;
+  /** Ended without a trace: policy `delete`, and records that are expired or unreadable. */
+  readonly delete: ReadonlyMap<TokenId, Platform>;
+  /** Ended with a tombstone that tells the device who took its place. */
+  readonly kick: ReadonlyMap<TokenId, Platform>;
+  /** The same device's earlier token: ended with a tombstone, and never a conflict. */
+  readonly replace: ReadonlyMap<TokenId, Platform>;
+  /** For every token that was still active: on what ground it ends. A deleted token without a ground was expired or unreadable. */
+  readonly grounds: ReadonlyMap<TokenId, Ground>;
+  readonly conflicts: readonly Token[];
+};
