@@ -1,0 +1,65 @@
+/**
+ * Owns the form of a refresh token: a locator that says which record to look at, and a MAC that proves we made it.
+ * Nothing secret is stored: the MAC is under the deployment's REFRESH_SECRET and a salt in the token's record, so the
+ * same generation always has the same text. Must not know the store or which generation is in force.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Token, TokenId, UserKey } from '../domain/token.ts';
+
+const PREFIX = 'lkr1';
+const MAC_BYTES = 32;
+const SALT_BYTES = 12;
+/** Longer is not ours: three ids of 128 characters in UTF-8, base64url, and the MAC. */
+const MAX_LENGTH = 2048;
+
+/** What a refresh token says of itself, before the MAC is checked. */
+export type RefreshLocator = UserKey & { readonly tokenId: TokenId; readonly generation: number };
+
+export type RefreshTokens = {
+  /** The refresh token of one generation of a token; the same text every time. */
+  make(token: Pick<Token, 'tenant' | 'userId' | 'tokenId' | 'salt'>, generation: number): string;
+  /** Undefined when it has not the form of a refresh token. */
+  locate(text: string): RefreshLocator | undefined;
+  /** Whether we made this text for the token of this salt. Constant in time. */
+  isGenuine(text: string, salt: string): boolean;
+};
+
+export function makeSalt(): string {
+  return randomBytes(SALT_BYTES).toString('base64url');
+}
+
+export function createRefreshTokens(secret: string): RefreshTokens {
+  const macOf = (locator: string, salt: string) => createHmac('sha256', secret).update(`${salt}.${locator}`).digest();
+  return {
+    make(token, generation) {
+      const parts = [token.tenant, token.userId, token.tokenId, generation];
+      const locator = Buffer.from(JSON.stringify(parts)).toString('base64url');
+      return `${PREFIX}.${locator}.${macOf(locator, token.salt).toString('base64url')}`;
+    },
+
+    locate(text) {
+      const [prefix, locator, mac, ...rest] = text.split('.');
+      if (text.length > MAX_LENGTH || prefix !== PREFIX || !locator || !mac || rest.length > 0) return undefined;
+      const parts = parseLocator(locator);
+      if (!Array.isArray(parts) || parts.length !== 4) return undefined;
+      const [tenant, userId, tokenId, generation] = parts as unknown[];
+      const texts = [tenant, userId, tokenId].every((part) => typeof part === 'string' && part.isWellFormed());
+      if (!texts || !Number.isSafeInteger(generation) || Number(generation) < 1) return undefined;
+      return { tenant, userId, tokenId, generation } as RefreshLocator;
+    },
+
+    isGenuine(text, salt) {
+      const [, locator = '', mac = ''] = text.split('.');
+      const given = Buffer.from(mac, 'base64url');
+      return given.length === MAC_BYTES && timingSafeEqual(given, macOf(locator, salt));
+    },
+  };
+}
+
+function parseLocator(locator: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(locator, 'base64url').toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Owns how tokens are ended on purpose: by their own user, by an admin, by a gateway. Must not know HTTP or Redis.
+ */
+import { LatchkeyError } from '../contract/errors.ts';
+import type { Platform, PlatformClass, Platforms } from '../domain/platform.ts';
+import type { Actor, Token, TokenId, UserKey } from '../domain/token.ts';
+import type { RefreshTokens } from './refresh-token.ts';
+import { findByRefreshToken } from './refresh.ts';
+import type { Ended, Selector, TokenStore } from './store.ts';
+import { ANY_TENANT, refusalOf, verdictOf, type Judge } from './verdict.ts';
+
+export type LogoutScope = 'this' | 'others' | 'all';
+
+export type SignOut = {
+  /** Ends the caller's own tokens; answers how many. */
+  logout(token: Token, scope: LogoutScope): Promise<number>;
+  /** The token behind a refresh token, if it is active; throws the reason otherwise. */
+  ownerOf(refreshToken: string): Promise<Token>;
+  /** Ends one of the caller's tokens; `not_found` for one that is not the user's, 0 for one that had ended. */
+  endOwn(caller: Token, tokenId: TokenId): Promise<number>;
+  /** Ends a user's tokens in an admin's name: one, those of a platform or class, or all. */
+  revoke(user: UserKey, which: RevokeFilter, reason: string | undefined): Promise<readonly Ended[]>;
+  /** RFC 7009: ends the token behind an access or refresh token; one that is no good is no error. */
+  revokeByToken(text: string): Promise<void>;
+};
+
+export type RevokeFilter = { readonly tokenId?: TokenId; readonly platform?: Platform; readonly class?: PlatformClass };
+
+export type SignOutDeps = {
+  readonly store: TokenStore;
+  readonly refreshTokens: RefreshTokens;
+  readonly judge: Judge;
+  readonly platforms: Platforms;
+};
+
+export function createSignOut({ store, refreshTokens, judge, platforms }: SignOutDeps): SignOut {
+  return {
+    async logout(token, scope) {
+      return (await store.end(token, logoutSelector(token, scope), 'logout', actorOf(token))).length;
+    },
+
+    async ownerOf(refreshToken) {
+      const { token } = await findByRefreshToken(store, refreshTokens, refreshToken);
+      const verdict = verdictOf(token, store.now());
+      if (verdict !== undefined) throw refusalOf(verdict);
+      return token;
+    },
+
+    async endOwn(caller, tokenId) {
+      const ended = await store.end(caller, { by: 'ids', ids: [tokenId] }, 'logout', actorOf(caller));
+      if (ended.length === 0 && (await store.find(caller, tokenId)) === undefined) throw new LatchkeyError('not_found');
+      return ended.length;
+    },
+
+    revoke(user, which, reason) {
+      return store.end(user, revokeSelector(which, platforms), 'revoke', { kind: 'admin', ...(reason && { reason }) });
+    },
+
+    async revokeByToken(text) {
+      const token = await activeTokenOf(text);
+      if (token === undefined) return;
+      const actor: Actor = { kind: 'admin', reason: 'revocation_endpoint' };
+      await store.end(token, { by: 'ids', ids: [token.tokenId] }, 'revoke', actor);
+    },
+  };
+
+  async function activeTokenOf(text: string): Promise<Token | undefined> {
+    const locator = refreshTokens.locate(text);
+    if (locator === undefined) {
+      const verdict = await judge(text, ANY_TENANT);
+      return verdict.active ? verdict.token : undefined;
+    }
+    const token = await store.find({ tenant: locator.tenant, userId: locator.userId }, locator.tokenId);
+    return token !== undefined && refreshTokens.isGenuine(text, token.salt) ? token : undefined;
+  }
+}
+
+function actorOf({ platform, deviceName }: Token): Actor {
+  return { kind: 'user', platform, ...(deviceName && { deviceName }) };
+}
+
+function logoutSelector({ tokenId }: Token, scope: LogoutScope): Selector {
+  if (scope === 'all') return { by: 'all' };
+  return { by: scope === 'this' ? 'ids' : 'except', ids: [tokenId] };
+}
+
+function revokeSelector(which: RevokeFilter, platforms: Platforms): Selector {
+  if (which.tokenId !== undefined) return { by: 'ids', ids: [which.tokenId] };
+  if (which.platform === undefined && which.class === undefined) return { by: 'all' };
+  return { by: 'platforms', platforms: platformsOf(which, platforms) };
+}
+
+/** The platforms that a filter names; `invalid_request` for an unknown name. */
+export function platformsOf(which: RevokeFilter, platforms: Platforms): readonly Platform[] {
+  const { platform, class: platformClass } = which;
+  if (platform !== undefined && !platforms.has(platform)) {
+    throw new LatchkeyError('invalid_request', { detail: `unknown platform; valid: ${platforms.names.join(', ')}` });
+  }
+  if (platformClass !== undefined && !platforms.classes.includes(platformClass)) {
+    throw new LatchkeyError('invalid_request', { detail: `unknown class; valid: ${platforms.classes.join(', ')}` });
+  }
+  const inClass = platformClass === undefined ? platforms.names : platforms.inClass(platformClass);
+  return platform === undefined ? inClass : inClass.filter((name) => name === platform);
+}

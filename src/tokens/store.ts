@@ -1,0 +1,117 @@
+/**
+ * Owns what the token service asks of its store, and what the store guarantees. Must not know Redis.
+ *
+ * - Every change is one step: it happens whole, with its events, or not at all, whatever dies in between.
+ * - A decision is applied only to the very state it was made on. When that state has changed, `update` hands the fresh
+ *   state to `decide` and tries again, so `decide` may run several times and must have no effects.
+ * - What has ended stays ended, as it ended first. No write brings anything back.
+ * - Reads are fresh: they see every change that was confirmed to anyone before they began.
+ * - An outage is a thrown `store_unavailable`; it is never an empty answer. A write whose confirmation was lost may have
+ *   happened; it is not sent again.
+ */
+import type { Event } from '../contract/events.ts';
+import type { Plan } from '../domain/plan.ts';
+import type { Platform } from '../domain/platform.ts';
+import type { Actor, Cause, Token, TokenId, UserKey } from '../domain/token.ts';
+
+/** A block without an end has `until: null`. Times in milliseconds. */
+export type Block = { readonly until: number | null; readonly reason?: string; readonly at: number };
+
+/** What is stored of a user beside the tokens. A record made by a block alone has no password. */
+export type UserRecord = UserKey & {
+  readonly passwordHash?: string;
+  readonly createdAt: number;
+  /** Present while it is in the record, also after it ran out: `isBlocked` decides. */
+  readonly block?: Block;
+};
+
+export function isBlocked(user: UserRecord | undefined, now: number): boolean {
+  return user?.block !== undefined && (user.block.until === null || user.block.until > now);
+}
+
+/** One consistent view of a user. */
+export type Snapshot = {
+  /** Changes with every change of a token's state and of the user's record. */
+  readonly version: string;
+  readonly tokens: readonly Token[];
+  readonly unreadable: readonly TokenId[];
+  readonly user: UserRecord | undefined;
+  readonly now: number;
+};
+
+export type NewToken = Omit<Token, 'seq' | 'lastSeenAt' | 'end'>;
+
+/** What a login has decided: write the new token and carry out the plan, or only tell of the decline. */
+export type Decision =
+  | { readonly apply: true; readonly token: NewToken; readonly plan: Plan; readonly actor: Actor }
+  | {
+      readonly apply: false;
+      readonly plan: Plan;
+      readonly actor: Actor;
+      readonly platform: Platform;
+      readonly ip: string;
+    };
+
+export type Ended = { readonly tokenId: TokenId; readonly platform: Platform };
+
+/** Which of a user's active tokens to end. */
+export type Selector =
+  | { readonly by: 'all' }
+  | { readonly by: 'ids'; readonly ids: readonly TokenId[] }
+  | { readonly by: 'except'; readonly ids: readonly TokenId[] }
+  | { readonly by: 'platforms'; readonly platforms: readonly Platform[] };
+
+export type Rotation = {
+  readonly tokenId: TokenId;
+  readonly presentedGeneration: number;
+  readonly graceMs: number;
+  readonly expiresAt: number;
+  readonly accessExpiresAt: number;
+  readonly idleMs: number;
+};
+
+/** `generation` is the one now in force. */
+export type RotationResult =
+  | { readonly kind: 'rotated' | 'repeated'; readonly generation: number }
+  | { readonly kind: 'reused' }
+  | { readonly kind: 'refused' };
+
+export type TokenStore = {
+  /** Time by which expiry is decided, ms since 1970. Throws `store_unavailable` while it is not known. */
+  now(): number;
+  /** One round trip. */
+  snapshot(user: UserKey): Promise<Snapshot>;
+  /** Decides and applies; one round trip, one more for each time that another process was first. */
+  update<D extends Decision>(from: Snapshot, user: UserKey, decide: (state: Snapshot) => Promise<D>): Promise<D>;
+  /** The tokens alone; one round trip. */
+  list(user: UserKey): Promise<readonly Token[]>;
+  /** One token, whatever its state; one round trip. */
+  find(user: UserKey, tokenId: TokenId): Promise<Token | undefined>;
+  /** Ends tokens; one round trip. Answers which it ended, oldest first: none the second time. */
+  end(user: UserKey, selector: Selector, cause: Cause, actor: Actor): Promise<readonly Ended[]>;
+  /** Moves a token to its next refresh token; one round trip. `refused`: it is no longer active. */
+  rotate(user: UserKey, rotation: Rotation): Promise<RotationResult>;
+  /** Notes that a token is in use. Does not wait, never fails, and never changes a state. */
+  touch(user: UserKey, tokenId: TokenId): void;
+  /** What happened to the user's tokens, newest first, at most 50. */
+  history(user: UserKey): Promise<readonly Event[]>;
+};
+
+export type UserChange = {
+  readonly passwordHash?: string;
+  /** null lifts the block. */
+  readonly block?: { readonly until: number | null; readonly reason: string } | null;
+};
+
+/** Users of the built-in password directory, and blocks. The guarantees are those above. */
+export type UserStore = {
+  /** Undefined when there is one already. */
+  create(user: UserKey, passwordHash: string): Promise<UserRecord | undefined>;
+  find(user: UserKey): Promise<UserRecord | undefined>;
+  /** Sorted by userId, from after `after`. */
+  list(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
+  /** Makes the record if there is none. A new password or a block ends every token in the same step. */
+  change(user: UserKey, change: UserChange, actor: Actor): Promise<{ user: UserRecord; ended: readonly Ended[] }>;
+  /** Undefined when there was neither a record nor an active token. */
+  remove(user: UserKey, actor: Actor): Promise<readonly Ended[] | undefined>;
+};

@@ -1,0 +1,123 @@
+/**
+ * Owns the answer to "is this access token good?": its signature and claims, then the state on record.
+ * A verdict is data; an outage is thrown and is never a verdict. Must not know HTTP or who asks.
+ */
+import { createHash } from 'node:crypto';
+import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
+import { stateOf, type Token, type TokenEnd, type UserKey } from '../domain/token.ts';
+import { ACCESS_TOKEN_TYPE } from './signer.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import type { TokenStore } from './store.ts';
+
+/** Signatures that were verified and are remembered; about 1 KB each. */
+const REMEMBERED_SIGNATURES = 20_000;
+/** The least time between two notes of "last seen" of one token. */
+const TOUCH_EVERY_MS = 60_000;
+/** Longer is not ours: no claim of ours is longer than 128 characters. */
+const MAX_LENGTH = 8192;
+
+/** Claims of an access token: RFC 9068 section 2.2, and `sid`, `tenant`, `platform`, `device_id` of our own. */
+export type AccessClaims = {
+  readonly iss: string;
+  readonly aud: string | string[];
+  readonly sub: string;
+  readonly client_id: string;
+  readonly jti: string;
+  readonly iat: number;
+  readonly exp: number;
+  readonly sid: string;
+  readonly tenant: string;
+  readonly platform: string;
+  readonly device_id: string;
+};
+
+export type Verdict =
+  | { readonly active: true; readonly claims: AccessClaims; readonly token: Token }
+  | { readonly active: false; readonly reason: TokenReason; readonly end?: TokenEnd };
+
+/** Tenant that a caller expects; `*` = any. */
+export type ExpectedTenant = string;
+export const ANY_TENANT: ExpectedTenant = '*';
+
+export type Judge = (accessToken: string | undefined, expected: ExpectedTenant) => Promise<Verdict>;
+
+/** Costs one round trip for a token that is good or was once, none for one that never was. */
+export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Judge {
+  const readClaims = createClaimsReader(keys, issuer, audience);
+  return async (accessToken, expected) => {
+    if (accessToken === undefined) return { active: false, reason: 'token_missing' };
+    const claims = await readClaims(accessToken, store.now());
+    if (typeof claims === 'string') return { active: false, reason: claims };
+    if (expected !== ANY_TENANT && expected !== claims.tenant) return { active: false, reason: 'token_invalid' };
+    const user = { tenant: claims.tenant, userId: claims.sub };
+    const token = await store.find(user, claims.sid);
+    const verdict = verdictOf(token, store.now());
+    if (verdict !== undefined) return verdict;
+    touchIfDue(store, user, token as Token);
+    return { active: true, claims, token: token as Token };
+  };
+}
+
+/** Why a token on record is not good, or undefined when it is active. */
+export function verdictOf(token: Token | undefined, now: number): (Verdict & { active: false }) | undefined {
+  if (token === undefined) return { active: false, reason: 'token_unknown' };
+  if (token.end !== undefined) return { active: false, reason: token.end.code, end: token.end };
+  return stateOf(token, now) === 'active' ? undefined : { active: false, reason: 'token_expired' };
+}
+
+/** A verdict as the error that an app is told: 401 with the reason, and who ended the token when somebody did. */
+export function refusalOf({ reason, end }: Verdict & { active: false }): LatchkeyError {
+  const extra = end && { endedAt: new Date(end.at).toISOString(), endedBy: end.by };
+  return new LatchkeyError(reason, { status: 401, ...(extra && { extra }) });
+}
+
+function touchIfDue(store: TokenStore, user: UserKey, token: Token): void {
+  if (store.now() - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(user, token.tokenId);
+}
+
+type ClaimsReader = (accessToken: string, now: number) => Promise<AccessClaims | TokenReason>;
+
+/** A verified signature is remembered by the digest of the token, never past its `exp`. */
+function createClaimsReader(keys: SigningKeys, issuer: string, audience: string): ClaimsReader {
+  const keySet = createLocalJWKSet({ keys: [...keys.jwks.keys] });
+  const algorithms = [...new Set(keys.jwks.keys.map((key) => key.alg))];
+  const verified = new LRUCache<string, AccessClaims>({ max: REMEMBERED_SIGNATURES });
+
+  return async (accessToken, now) => {
+    if (accessToken.length > MAX_LENGTH) return 'token_malformed';
+    const digest = createHash('sha256').update(accessToken).digest('base64');
+    const known = verified.get(digest);
+    if (known !== undefined) return now < known.exp * 1000 ? known : 'token_expired';
+    try {
+      const { payload } = await jwtVerify(accessToken, keySet, {
+        algorithms,
+        typ: ACCESS_TOKEN_TYPE,
+        issuer,
+        audience,
+        currentDate: new Date(now),
+        requiredClaims: ['sub', 'exp', 'iat', 'jti', 'client_id', 'sid', 'tenant', 'platform', 'device_id'],
+      });
+      if (!isAccessClaims(payload)) return 'token_invalid';
+      verified.set(digest, payload);
+      return payload;
+    } catch (error) {
+      return reasonOf(error);
+    }
+  };
+}
+
+const TEXT_CLAIMS = ['iss', 'sub', 'client_id', 'jti', 'sid', 'tenant', 'platform', 'device_id'] as const;
+
+function isAccessClaims(payload: JWTPayload): payload is JWTPayload & AccessClaims {
+  return TEXT_CLAIMS.every((name) => typeof payload[name] === 'string');
+}
+
+/** Every fault of a token is a reason; anything else is ours and thrown on. */
+function reasonOf(error: unknown): TokenReason {
+  if (error instanceof errors.JWTExpired) return 'token_expired';
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'token_malformed';
+  if (error instanceof errors.JOSEError) return 'token_invalid';
+  throw error;
+}
