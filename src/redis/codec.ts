@@ -1,0 +1,147 @@
+/**
+ * Owns how tokens, users and events are written in Redis: parts joined by US, in the order that scripts/lib.lua states.
+ * Must not know commands or keys. Reading never throws: what cannot be read is undefined.
+ */
+import { EVENT_TYPES, type Event, type EventType } from '../contract/events.ts';
+import { TOKEN_REASONS, type TokenReason } from '../contract/errors.ts';
+import type { Actor, ActorKind, Token, TokenEnd, TokenId, UserKey } from '../domain/token.ts';
+import type { NewToken, UserRecord } from '../tokens/store.ts';
+
+/** Unit separator. No stored value can contain it: ids and texts with control characters are refused at the door. */
+const US = '\u001F';
+
+/** Fields of one token in the hash; each token has the first two, the others when there is something to say. */
+export const fieldsOf = (tokenId: TokenId) => [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`] as const;
+
+type Fields = Readonly<Record<string, string | null | undefined>>;
+
+/** The record that the script completes with the sequence number. */
+export function packRecord(token: NewToken): string {
+  const { platform, deviceId, deviceName, createdAt, salt, ip, userAgent } = token;
+  return [platform, deviceId, deviceName, createdAt, salt, ip, userAgent].join(US);
+}
+
+export function packRenewal(token: NewToken): string {
+  return [token.expiresAt, token.accessExpiresAt, token.generation, token.rotatedAt, token.idleMs].join(US);
+}
+
+/** Always five parts, so that a reader needs no escape. */
+export function packActor(actor: Actor): string {
+  return [actor.kind, actor.platform, actor.deviceName, actor.policy, actor.reason].map((part) => part ?? '').join(US);
+}
+
+/** Actor and the parts that only logins have. */
+export function packDetail(actor: Actor, ip: string, conflicts: readonly TokenId[]): string {
+  return [packActor(actor), ip, conflicts.join(',')].join(US);
+}
+
+export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Token | undefined {
+  const [recordField, renewalField, seenField, endField] = fieldsOf(tokenId);
+  const record = fields[recordField]?.split(US);
+  const renewal = fields[renewalField]?.split(US).map(Number);
+  if (record?.length !== 8 || renewal?.length !== 5) return undefined;
+  const [seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent] = record as Eight<string>;
+  const [expiresAt, accessExpiresAt, generation, rotatedAt, idleMs] = renewal as Five<number>;
+  const lastSeenAt = Number(fields[seenField] ?? createdAt);
+  const numbers = [Number(seq), Number(createdAt), lastSeenAt, ...renewal];
+  const endText = fields[endField];
+  const end = typeof endText === 'string' ? readEnd(endText) : undefined;
+  if (!numbers.every(Number.isFinite) || (typeof endText === 'string' && end === undefined)) return undefined;
+  return {
+    ...user,
+    tokenId,
+    seq: Number(seq),
+    platform,
+    deviceId,
+    deviceName,
+    createdAt: Number(createdAt),
+    lastSeenAt,
+    salt,
+    ip,
+    userAgent,
+    expiresAt,
+    accessExpiresAt,
+    generation,
+    rotatedAt,
+    idleMs,
+    ...(end && { end }),
+  };
+}
+
+/** All tokens of a hash, oldest first, and the ids whose records cannot be read. */
+export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
+  const tokens: Token[] = [];
+  const unreadable = new Set<TokenId>();
+  for (const tokenId of new Set(Object.keys(fields).map((field) => field.split(':', 1)[0] ?? ''))) {
+    if (tokenId === '') continue; // the hash's own fields, :v and :q
+    const token = readToken(user, tokenId, fields);
+    if (token === undefined) unreadable.add(tokenId);
+    else tokens.push(token);
+  }
+  return { tokens: tokens.toSorted((a, b) => a.seq - b.seq), unreadable: [...unreadable] };
+}
+
+/** As the scripts compute it: version of the tokens, then revision of the user. */
+export function readVersion(tokens: Fields, user: Fields): string {
+  return `${tokens[':v'] ?? '0'}-${user['rev'] ?? '0'}`;
+}
+
+export function readUser(user: UserKey, fields: Fields): UserRecord | undefined {
+  if (typeof fields['createdAt'] !== 'string') return undefined;
+  const until = Number(fields['blockedUntil']);
+  const reason = fields['blockReason'];
+  return {
+    ...user,
+    createdAt: Number(fields['createdAt']),
+    ...(fields['password'] && { passwordHash: fields['password'] }),
+    ...(typeof fields['blockedUntil'] === 'string' && {
+      block: { until: until === 0 ? null : until, at: Number(fields['blockedAt']), ...(reason && { reason }) },
+    }),
+  };
+}
+
+/** @param shard makes the stream's entry id unique over all streams */
+export function readEvent(shard: number, entryId: string, packed: string): Event | undefined {
+  const parts = packed.split(US);
+  const [type, tenant = '', userId = '', tokenId, platform, at, exp] = parts;
+  if (parts.length !== 14 || !EVENT_TYPES.includes(type as EventType)) return undefined;
+  const [ip, conflicts] = parts.slice(12);
+  return {
+    id: `${shard}-${entryId}`,
+    type: type as EventType,
+    tenant,
+    userId,
+    ...(tokenId && { tokenId }),
+    ...(platform && { platform }),
+    at: new Date(Number(at)).toISOString(),
+    ...(exp && { exp: Number(exp) }),
+    by: readActor(parts.slice(7, 12)),
+    ...(ip && { ip }),
+    ...(conflicts && { conflicts: conflicts.split(',') }),
+  };
+}
+
+/** An entry of a history: the event's id in its stream, then the event. */
+export function readHistoryEntry(shard: number, entry: string): Event | undefined {
+  const cut = entry.indexOf(US);
+  return readEvent(shard, entry.slice(0, cut), entry.slice(cut + 1));
+}
+
+function readEnd(text: string): TokenEnd | undefined {
+  const [code, at, ...actor] = text.split(US);
+  if (!TOKEN_REASONS.includes(code as TokenReason) || actor.length !== 5) return undefined;
+  return { code: code as TokenReason, at: Number(at), by: readActor(actor) };
+}
+
+function readActor([kind, platform, deviceName, policy, reason]: readonly string[]): Actor {
+  return {
+    kind: (kind || 'system') as ActorKind,
+    ...(platform && { platform }),
+    ...(deviceName && { deviceName }),
+    ...(policy && { policy }),
+    ...(reason && { reason }),
+  };
+}
+
+type Five<T> = [T, T, T, T, T];
+type Eight<T> = [T, T, T, T, T, T, T, T];

@@ -1,0 +1,122 @@
+/**
+ * Owns how this process reaches Redis: one server, a Cluster, Sentinels, or the embedded server's socket.
+ * Must not know keys or scripts. No command waits for a connection and none is sent twice: an outage is an error at once.
+ */
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { LatchkeyError } from '../contract/errors.ts';
+
+/** Longest wait for a reply. Two of them fit into the second within which an outage must be answered. */
+const COMMAND_TIMEOUT_MS = 450;
+const CONNECT_TIMEOUT_MS = 2_000;
+const LONGEST_RECONNECT_DELAY_MS = 1_000;
+
+export type RedisClient = Redis | Cluster;
+
+type HostPort = { readonly host: string; readonly port: number };
+type Credentials = { readonly username?: string; readonly password?: string };
+
+export type RedisTarget =
+  | ({ readonly kind: 'server'; readonly tls: boolean; readonly db: number } & HostPort & Credentials)
+  | ({ readonly kind: 'cluster'; readonly nodes: readonly HostPort[] } & Credentials)
+  | ({ readonly kind: 'sentinel'; readonly nodes: readonly HostPort[]; readonly name: string } & Credentials)
+  | { readonly kind: 'socket'; readonly path: string };
+
+const URL_FORM = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/;
+
+/**
+ * Reads `redis://` `rediss://` `redis+cluster://h:p,h:p` `redis+sentinel://h:p,h:p/name`, each with `user:password@`
+ * (percent-encoded) before the hosts. Throws a RangeError that never repeats the address, as it may hold a password.
+ */
+export function parseRedisUrl(url: string): RedisTarget {
+  const [, scheme, userInfo, hosts = '', path] = URL_FORM.exec(url) ?? [];
+  if (scheme === undefined) {
+    throw new RangeError('expected redis://, rediss://, redis+cluster://h:p,h:p or redis+sentinel://h:p,h:p/name');
+  }
+  const [first, ...more] = hosts.split(',').map((text) => parseHost(text, scheme === 'redis+sentinel' ? 26_379 : 6379));
+  if (first === undefined) throw new RangeError('no host');
+  const login = parseCredentials(userInfo);
+  if (scheme === 'redis+cluster') return { kind: 'cluster', nodes: [first, ...more], ...login };
+  if (scheme === 'redis+sentinel') {
+    if (!path) throw new RangeError('redis+sentinel:// needs the name of the master: redis+sentinel://h:p,h:p/name');
+    return { kind: 'sentinel', nodes: [first, ...more], name: path, ...login };
+  }
+  if (more.length > 0) throw new RangeError('several hosts need redis+cluster:// or redis+sentinel://');
+  if (path && !/^\d+$/.test(path)) throw new RangeError('the path of redis:// is a database number');
+  return { kind: 'server', tls: scheme === 'rediss', db: Number(path ?? 0), ...first, ...login };
+}
+
+/** Begins to connect and keeps at it for ever; the caller listens to `ready` and `error`. */
+export function connectRedis(target: RedisTarget): RedisClient {
+  if (target.kind === 'cluster') {
+    const options = {
+      enableOfflineQueue: false,
+      maxRedirections: 3,
+      retryDelayOnFailover: 50,
+      retryDelayOnClusterDown: 50,
+      retryDelayOnTryAgain: 50,
+      clusterRetryStrategy: reconnectDelay,
+      redisOptions: { ...clientOptions(), ...credentialsOf(target) },
+    };
+    return new Cluster([...target.nodes], options);
+  }
+  if (target.kind === 'sentinel') {
+    const { nodes, name } = target;
+    return new Redis({ ...clientOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
+  }
+  if (target.kind === 'socket') return new Redis({ ...clientOptions(), path: target.path });
+  const { host, port, db, tls } = target;
+  return new Redis({ ...clientOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
+}
+
+/** The prefix of a reply that says "not now", not "wrong": the store is out, the command was not carried out. */
+const OUTAGE_REPLY =
+  /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|OOM|MISCONF|NOREPLICAS|BUSY|NOAUTH|WRONGPASS|UNBLOCKED)\b/;
+
+/**
+ * Awaits an answer of Redis. Whatever keeps it from coming is `store_unavailable`; an answer that complains of our own
+ * command is a fault in this program and stays what it is.
+ */
+export async function answerOf<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    const isReply = error instanceof Error && error.name === 'ReplyError';
+    if (isReply && !OUTAGE_REPLY.test(error.message)) throw error;
+    throw new LatchkeyError('store_unavailable', { cause: error });
+  }
+}
+
+function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
+  return {
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 1,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    retryStrategy: reconnectDelay,
+    // A master that became a replica refuses writes: find the new master. The command itself is not sent again.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  };
+}
+
+function reconnectDelay(attempt: number): number {
+  return Math.min(50 * attempt, LONGEST_RECONNECT_DELAY_MS);
+}
+
+function parseHost(text: string, defaultPort: number): HostPort {
+  const [, host, port] = /^(\[[0-9a-f:]+\]|[^:]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  if (host === undefined) throw new RangeError('a host is host or host:port');
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port ?? defaultPort) };
+}
+
+function parseCredentials(userInfo: string | undefined): Credentials {
+  if (!userInfo) return {};
+  const cut = userInfo.indexOf(':');
+  const username = decodeURIComponent(cut < 0 ? userInfo : userInfo.slice(0, cut));
+  const password = cut < 0 ? undefined : decodeURIComponent(userInfo.slice(cut + 1));
+  return { ...(username && { username }), ...(password && { password }) };
+}
+
+function credentialsOf({ username, password }: Credentials): Credentials {
+  return { ...(username && { username }), ...(password && { password }) };
+}

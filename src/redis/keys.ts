@@ -1,0 +1,87 @@
+/**
+ * Owns every key name and the shard of every user. All keys of a user and the stream that tells of them share one hash
+ * slot, so one script may touch them all on Redis Cluster. Must not know what the keys hold.
+ */
+import { createHash } from 'node:crypto';
+import calculateSlot from 'cluster-key-slot';
+import type { UserKey } from '../domain/token.ts';
+
+/** Hash slots of a Redis Cluster. */
+const SLOTS = 16_384;
+
+export type Keys = {
+  readonly shards: number;
+  /** Shard of a user, 0 … shards-1. */
+  shardOf(user: UserKey): number;
+  /** Hash: the user's tokens, their version and sequence. Expires with the last token. */
+  tokens(user: UserKey): string;
+  /** Hash: password, block. No expiry. */
+  user(user: UserKey): string;
+  /** List: what happened to the user's tokens, newest first. Expires. */
+  history(user: UserKey): string;
+  /** Stream: the events of a shard. Trimmed by age, and expires. */
+  events(shard: number): string;
+  /** Sorted set: the users of a shard, as {@link Keys.member}. No expiry. */
+  users(shard: number): string;
+  /** Hash: what every node of a deployment must agree on. No expiry. */
+  settings(): string;
+  /** Name of a user within the index of its shard; sorts by tenant, then user. */
+  member(user: UserKey): string;
+  /** Start of the members of one tenant. */
+  memberPrefix(tenant: string): string;
+  /** The user that a member names. */
+  userOf(member: string): UserKey;
+};
+
+/**
+ * @param prefix separates deployments on one Redis (KEY_PREFIX)
+ * @param shards number of hash tags that users are spread over (SHARDS); must never change within a deployment
+ */
+export function createKeys(prefix: string, shards: number): Keys {
+  const tags = evenTags(shards);
+  const shardOf = (user: UserKey) => hash32(memberOf(user)) % shards;
+  const inShard = (shard: number, name: string) => `${prefix}:{${tags[shard]}}:${name}`;
+  const ofUser = (kind: string) => (user: UserKey) =>
+    inShard(shardOf(user), `${kind}:${encodeURIComponent(user.tenant)}:${encodeURIComponent(user.userId)}`);
+  return {
+    shards,
+    shardOf,
+    tokens: ofUser('t'),
+    user: ofUser('u'),
+    history: ofUser('h'),
+    events: (shard) => inShard(shard, 'events'),
+    users: (shard) => inShard(shard, 'users'),
+    settings: () => `${prefix}:settings`,
+    member: memberOf,
+    memberPrefix,
+    userOf: (member) => {
+      const [tenant = '', userId = ''] = member.split(':').map(decodeURIComponent);
+      return { tenant, userId };
+    },
+  };
+}
+
+function memberPrefix(tenant: string): string {
+  return `${encodeURIComponent(tenant)}:`;
+}
+
+function memberOf({ tenant, userId }: UserKey): string {
+  return memberPrefix(tenant) + encodeURIComponent(userId);
+}
+
+function hash32(text: string): number {
+  return createHash('sha1').update(text).digest().readUInt32BE(0);
+}
+
+/** One tag a shard, each the smallest number whose hash slot lies in the shard's even part of the slots. */
+function evenTags(shards: number): readonly string[] {
+  const tags: string[] = [];
+  let missing = shards;
+  for (let candidate = 0; missing > 0; candidate += 1) {
+    const shard = Math.floor((calculateSlot(String(candidate)) * shards) / SLOTS);
+    if (tags[shard] !== undefined) continue;
+    tags[shard] = String(candidate);
+    missing -= 1;
+  }
+  return tags;
+}

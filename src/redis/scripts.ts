@@ -1,0 +1,115 @@
+/**
+ * Owns the scripts: loads each from its file, with the shared head before it, and gives it a typed command.
+ * Must not know what the replies mean; token-store.ts and user-store.ts do.
+ */
+import { readFileSync } from 'node:fs';
+import type { Result } from 'ioredis';
+import type { RedisClient } from './connect.ts';
+
+/** tokens, user, history, events: the KEYS that every script takes first. */
+type Four = [tokens: string, user: string, history: string, events: string];
+/** tenant, userId, age of the oldest event kept (ms), life of a history (ms): the ARGV that every script takes first. */
+type Context = [tenant: string, userId: string, eventsKeptMs: number, historyKeptMs: number];
+type Flat = string[];
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    applyLogin(
+      ...args: [
+        ...Four,
+        ...ScriptContext,
+        version: string,
+        tokenId: string,
+        record: string,
+        renewal: string,
+        expiresAt: number,
+        detail: string,
+        forgetCount: number,
+        ...rest: string[],
+      ]
+    ): Result<['APPLIED', number] | ['CONFLICT', number, Flat, Flat], Context>;
+    declineLogin(
+      ...args: [...Four, ...ScriptContext, platform: string, detail: string]
+    ): Result<['RECORDED', number], Context>;
+    endTokens(
+      ...args: [
+        ...Four,
+        ...ScriptContext,
+        code: string,
+        event: string,
+        actor: string,
+        selector: string,
+        ...named: string[],
+      ]
+    ): Result<['ENDED', number, Flat], Context>;
+    rotateRefresh(
+      ...args: [
+        ...Four,
+        ...ScriptContext,
+        tokenId: string,
+        generation: number,
+        graceMs: number,
+        expiresAt: number,
+        accessExpiresAt: number,
+        idleMs: number,
+        code: string,
+        event: string,
+        actor: string,
+      ]
+    ): Result<
+      ['ROTATED' | 'REPEATED', number, number] | ['REUSED' | 'EXPIRED' | 'UNKNOWN', number] | ['ENDED', number, string],
+      Context
+    >;
+    touchToken(...args: [...Four, ...ScriptContext, tokenId: string]): Result<['TOUCHED' | 'SKIPPED', number], Context>;
+    createUser(
+      ...args: [...Four, index: string, ...ScriptContext, member: string, passwordHash: string]
+    ): Result<['CREATED', number, Flat] | ['EXISTS', number], Context>;
+    changeUser(
+      ...args: [
+        ...Four,
+        index: string,
+        ...ScriptContext,
+        member: string,
+        passwordHash: string,
+        block: string,
+        until: number,
+        reason: string,
+        actor: string,
+        ...revoke: string[],
+      ]
+    ): Result<['CHANGED', number, Flat, Flat], Context>;
+    deleteUser(
+      ...args: [...Four, index: string, ...ScriptContext, member: string, code: string, event: string, actor: string]
+    ): Result<['DELETED', number, Flat] | ['UNKNOWN', number], Context>;
+  }
+}
+
+type ScriptContext = Context;
+
+/** A script that frees memory or seats must also run when Redis is out of memory. */
+const ALLOWED_OUT_OF_MEMORY = 'flags=allow-oom';
+
+const SCRIPTS = [
+  { command: 'applyLogin', file: 'apply-login', keys: 4, flags: '' },
+  { command: 'declineLogin', file: 'decline-login', keys: 4, flags: '' },
+  { command: 'endTokens', file: 'end-tokens', keys: 4, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'rotateRefresh', file: 'rotate-refresh', keys: 4, flags: '' },
+  { command: 'touchToken', file: 'touch-token', keys: 4, flags: '' },
+  { command: 'createUser', file: 'create-user', keys: 5, flags: '' },
+  { command: 'changeUser', file: 'change-user', keys: 5, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'deleteUser', file: 'delete-user', keys: 5, flags: ALLOWED_OUT_OF_MEMORY },
+] as const;
+
+/** Gives the client one command a script (sent by digest, in full when Redis does not have it yet). */
+export function defineScripts(redis: RedisClient): void {
+  const head = source('lib');
+  for (const { command, file, keys, flags } of SCRIPTS) {
+    // With a first line of this form Redis refuses the script before it begins where it could not finish it.
+    const lua = `#!lua ${flags}\n${head}\n${source(file)}`;
+    redis.defineCommand(command, { numberOfKeys: keys, lua });
+  }
+}
+
+function source(file: string): string {
+  return readFileSync(new URL(`scripts/${file}.lua`, import.meta.url), 'utf8');
+}

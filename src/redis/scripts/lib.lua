@@ -1,0 +1,142 @@
+-- Shared head of every script that changes a user's tokens. Knows how a record is laid out; never what a policy is, and
+-- a platform only as text to hand on. Everything that a script does is one step: no other command of Redis runs between.
+--
+-- The tokens hash:  <id>    seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent      written once
+--                   <id>:r  expiresAt, accessExpiresAt, generation, rotatedAt, idleMs               written by refresh
+--                   <id>:s  lastSeenAt                                                              absent = createdAt
+--                   <id>:e  code, endedAt, actor                                                    present = ended
+--                   :v, :q  version, sequence
+-- Parts are joined by US (31), which no value may contain. Times are milliseconds by TIME.
+--
+-- KEYS of every script: 1 tokens, 2 user, 3 history, 4 event stream (all in one slot)
+-- ARGV of every script: 1 tenant, 2 userId, 3 age of the oldest event kept (ms), 4 life of a history (ms)
+
+local TOKENS, USER, HISTORY, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local TENANT, USER_ID, EVENTS_KEPT_MS, HISTORY_KEPT_MS = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local US = '\31'
+local HISTORY_LENGTH = 50
+local MAX_TOMBSTONES = 100
+local FIELDS_PER_TOMBSTONE = 3
+
+local time = redis.call('TIME')
+local NOW_US = time[1] * 1000000 + time[2]
+local NOW = math.floor(NOW_US / 1000)
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local function split(text)
+  local parts, from = {}, 1
+  while true do
+    local at = string.find(text, US, from, true)
+    if not at then
+      parts[#parts + 1] = string.sub(text, from)
+      return parts
+    end
+    parts[#parts + 1] = string.sub(text, from, at - 1)
+    from = at + 1
+  end
+end
+
+-- Versions start at the time, so that a hash which expired and came again never repeats one.
+local function version()
+  return (redis.call('HGET', TOKENS, ':v') or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0')
+end
+
+local function change_tokens()
+  if redis.call('HSETNX', TOKENS, ':v', integer(NOW_US)) == 0 then redis.call('HINCRBY', TOKENS, ':v', 1) end
+end
+
+local function change_user()
+  if redis.call('HSETNX', USER, 'rev', integer(NOW_US)) == 0 then redis.call('HINCRBY', USER, 'rev', 1) end
+end
+
+-- The hash lives as long as its last token; each token's own end is in its record.
+local function keep_until(ms)
+  if redis.call('PEXPIRETIME', TOKENS) < ms then redis.call('PEXPIREAT', TOKENS, integer(ms)) end
+end
+
+-- Appends to the feed and to the user's history. detail: actor (kind, platform, deviceName, policy, reason), ip, conflicts
+local function emit(event, id, platform, exp_ms, detail)
+  local exp = exp_ms and integer(math.ceil(exp_ms / 1000)) or ''
+  local packed = table.concat({ event, TENANT, USER_ID, id, platform, integer(NOW), exp, detail }, US)
+  local entry = redis.call('XADD', EVENTS, 'MINID', '~', integer(NOW - EVENTS_KEPT_MS), '*', 'e', packed)
+  redis.call('PEXPIRE', EVENTS, integer(EVENTS_KEPT_MS))
+  redis.call('LPUSH', HISTORY, entry .. US .. packed)
+  redis.call('LTRIM', HISTORY, 0, HISTORY_LENGTH - 1)
+  redis.call('PEXPIRE', HISTORY, integer(HISTORY_KEPT_MS))
+end
+
+local function forget(id)
+  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e')
+end
+
+-- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
+local function end_token(id, code, event, actor)
+  local platform = split(redis.call('HGET', TOKENS, id))[2]
+  local access_expires_at = tonumber(split(redis.call('HGET', TOKENS, id .. ':r'))[2])
+  if code == '' then
+    forget(id)
+  else
+    redis.call('HSET', TOKENS, id .. ':e', code .. US .. integer(NOW) .. US .. actor)
+  end
+  emit(event, id, platform, access_expires_at, actor .. US .. US)
+  return platform
+end
+
+-- Whether time has ended a token. renewal: the parts of <id>:r; seen_at: <id>:s, else createdAt.
+local function is_expired(renewal, seen_at)
+  local idle = tonumber(renewal[5])
+  return NOW >= tonumber(renewal[1]) or (idle > 0 and NOW >= seen_at + idle)
+end
+
+-- The tokens that are active now, oldest first: id, seq, platform
+local function active_tokens()
+  local flat, all, found = redis.call('HGETALL', TOKENS), {}, {}
+  for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
+  for id, core in pairs(all) do
+    if not string.find(id, ':', 1, true) and not all[id .. ':e'] and all[id .. ':r'] then
+      local parts = split(core)
+      local seen_at = tonumber(all[id .. ':s'] or parts[5])
+      if not is_expired(split(all[id .. ':r']), seen_at) then
+        found[#found + 1] = { id = id, seq = tonumber(parts[1]), platform = parts[2] }
+      end
+    end
+  end
+  table.sort(found, function(a, b) return a.seq < b.seq end)
+  return found
+end
+
+-- At most 100 tombstones a user: the oldest go first, but none whose last access token may still be presented.
+local function trim_tombstones()
+  if redis.call('HLEN', TOKENS) <= MAX_TOMBSTONES * FIELDS_PER_TOMBSTONE then return end
+  local flat, all, ended = redis.call('HGETALL', TOKENS), {}, {}
+  for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
+  for field, value in pairs(all) do
+    if string.sub(field, -2) == ':e' then
+      local id = string.sub(field, 1, -3)
+      ended[#ended + 1] = { id = id, at = tonumber(split(value)[2]), seq = tonumber(split(all[id] or '0')[1]) }
+    end
+  end
+  table.sort(ended, function(a, b) return a.at < b.at or (a.at == b.at and a.seq < b.seq) end)
+  for i = 1, #ended - MAX_TOMBSTONES do
+    local id = ended[i].id
+    if tonumber(split(all[id .. ':r'] or US .. '0')[2]) <= NOW then forget(id) end
+  end
+end
+
+-- Ends each of these tokens and tells which: id, platform, id, platform, …
+local function end_all(tokens, code, event, actor)
+  local ended = {}
+  for _, token in ipairs(tokens) do
+    end_token(token.id, code, event, actor)
+    ended[#ended + 1] = token.id
+    ended[#ended + 1] = token.platform
+  end
+  if #tokens > 0 then
+    change_tokens()
+    trim_tombstones()
+  end
+  return ended
+end

@@ -1,0 +1,33 @@
+-- Moves a token to its next refresh token, or ends it when one is used a second time.
+--
+-- Input  ARGV 5 tokenId, 6 generation presented, 7 grace (ms), 8 expiresAt, 9 accessExpiresAt, 10 idleMs,
+--             11 code, 12 event, 13 actor of a reuse
+-- Output ROTATED now generation | REPEATED now generation: within the grace everybody gets the same successor
+--        | REUSED now | ENDED now (the token's <id>:e) | EXPIRED now | UNKNOWN now
+-- Events the one of a reuse
+
+local id, presented, grace_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local core, stored, seen, ended = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s', id .. ':e'))
+
+if not core or not stored then return { 'UNKNOWN', NOW } end
+if ended then return { 'ENDED', NOW, ended } end
+local renewal = split(stored)
+if is_expired(renewal, tonumber(seen or split(core)[5])) then return { 'EXPIRED', NOW } end
+
+local generation, rotated_at = tonumber(renewal[3]), tonumber(renewal[4])
+local access_expires_at = integer(math.max(tonumber(ARGV[9]), tonumber(renewal[2])))
+
+-- A generation ahead of the record was signed by us and lost by a Redis that came back without its last second.
+if presented >= generation then
+  local renewed = { ARGV[8], access_expires_at, integer(presented + 1), integer(NOW), ARGV[10] }
+  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewed, US), id .. ':s', integer(NOW))
+  keep_until(tonumber(ARGV[8]))
+  return { 'ROTATED', NOW, presented + 1 }
+end
+if presented == generation - 1 and NOW - rotated_at <= grace_ms then
+  renewal[2] = access_expires_at
+  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', integer(NOW))
+  return { 'REPEATED', NOW, generation }
+end
+end_all({ { id = id, platform = split(core)[2] } }, ARGV[11], ARGV[12], ARGV[13])
+return { 'REUSED', NOW }

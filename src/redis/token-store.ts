@@ -1,0 +1,199 @@
+/**
+ * Owns the token store on Redis: reads are plain commands, every change is one script (scripts/*.lua).
+ * Must not know policies: it carries out decisions, and asks again when another process was first.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LatchkeyError } from '../contract/errors.ts';
+import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
+import type { Decision, NewToken, Selector, Snapshot, TokenStore } from '../tokens/store.ts';
+import {
+  fieldsOf,
+  packActor,
+  packDetail,
+  packRecord,
+  packRenewal,
+  readHistoryEntry,
+  readToken,
+  readTokens,
+  readUser,
+  readVersion,
+} from './codec.ts';
+import { answerOf } from './connect.ts';
+import { readEnded, readFlatHash, type UserScope } from './user-scope.ts';
+
+/** Tries of one update before the caller is told to come back later. */
+const MAX_TRIES = 8;
+/** The first retry goes out at once; each later one waits a random part of this, doubled every time (ms). */
+const JITTER_MS = 4;
+
+export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknown) => void): TokenStore {
+  const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
+  /** When a snapshot was asked for, by the count of this process's own changes. */
+  const marks = new WeakMap<Snapshot, number>();
+
+  function toSnapshot(user: UserKey, tokenFields: Fields, userFields: Fields, mark: number): Snapshot {
+    const snapshot = {
+      version: readVersion(tokenFields, userFields),
+      ...readTokens(user, tokenFields),
+      user: readUser(user, userFields),
+      now: clock.now(),
+    };
+    marks.set(snapshot, mark);
+    return snapshot;
+  }
+
+  async function snapshot(user: UserKey): Promise<Snapshot> {
+    const mark = turns.mark();
+    // Not one transaction: a change between the two reads shows in the version, which is made of both.
+    const [tokenFields, userFields] = await answerOf(
+      Promise.all([redis.hgetall(keys.tokens(user)), redis.hgetall(keys.user(user))]),
+    );
+    return toSnapshot(user, tokenFields, userFields, mark);
+  }
+
+  /** The fresh snapshot when another process was first, undefined when the decision stands. */
+  async function apply(user: UserKey, state: Snapshot, decision: Decision): Promise<Snapshot | undefined> {
+    if (!decision.apply) {
+      const detail = packDetail(
+        decision.actor,
+        decision.ip,
+        decision.plan.conflicts.map((token) => token.tokenId),
+      );
+      await run(() => redis.declineLogin(...keysOf(user), ...contextOf(user), decision.platform, detail));
+      return undefined;
+    }
+    const { token } = decision;
+    const mark = turns.mark();
+    const { forget, end } = writesOf(decision);
+    const reply = await run(() =>
+      redis.applyLogin(
+        ...keysOf(user),
+        ...contextOf(user),
+        state.version,
+        token.tokenId,
+        packRecord(token),
+        packRenewal(token),
+        token.expiresAt,
+        packDetail(decision.actor, token.ip, []),
+        forget.length,
+        ...forget,
+        ...end,
+      ),
+    );
+    if (reply[0] === 'CONFLICT') return toSnapshot(user, readFlatHash(reply[2]), readFlatHash(reply[3]), mark);
+    turns.changed(keys.member(user));
+    return undefined;
+  }
+
+  async function update<D extends Decision>(
+    from: Snapshot,
+    user: UserKey,
+    decide: (state: Snapshot) => Promise<D>,
+  ): Promise<D> {
+    const stale = turns.changedSince(keys.member(user), marks.get(from) ?? 0);
+    let state = stale ? await snapshot(user) : from;
+    for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
+      if (tries > 2) await sleep(Math.random() * JITTER_MS * 2 ** (tries - 2));
+      const decision = await decide(state);
+      const fresh = await apply(user, state, decision);
+      if (fresh === undefined) return decision;
+      state = fresh;
+    }
+    throw new LatchkeyError('login_contended');
+  }
+
+  return {
+    now: () => clock.now(),
+    snapshot,
+    update: (from, user, decide) => turns.take(keys.member(user), () => update(from, user, decide)),
+
+    async list(user) {
+      return readTokens(user, await answerOf(redis.hgetall(keys.tokens(user)))).tokens;
+    },
+
+    async find(user, tokenId) {
+      const fields = fieldsOf(tokenId);
+      const values = await answerOf(redis.hmget(keys.tokens(user), ...fields));
+      return readToken(user, tokenId, Object.fromEntries(fields.map((field, index) => [field, values[index]])));
+    },
+
+    async end(user: UserKey, selector: Selector, cause: Cause, actor: Actor) {
+      const { code, event } = CAUSES[cause];
+      const reply = await run(() =>
+        redis.endTokens(
+          ...keysOf(user),
+          ...contextOf(user),
+          code,
+          event,
+          packActor(actor),
+          selector.by,
+          ...namedBy(selector),
+        ),
+      );
+      const ended = readEnded(reply[2]);
+      if (ended.length > 0) turns.changed(keys.member(user));
+      return ended;
+    },
+
+    async rotate(user, rotation) {
+      const { code, event, kind } = CAUSES.refresh_reuse;
+      const [word, , generation] = await run(() =>
+        redis.rotateRefresh(
+          ...keysOf(user),
+          ...contextOf(user),
+          rotation.tokenId,
+          rotation.presentedGeneration,
+          rotation.graceMs,
+          rotation.expiresAt,
+          rotation.accessExpiresAt,
+          rotation.idleMs,
+          code,
+          event,
+          packActor({ kind, reason: 'refresh_reused' }),
+        ),
+      );
+      if (word === 'ROTATED') return { kind: 'rotated', generation: Number(generation) };
+      if (word === 'REPEATED') return { kind: 'repeated', generation: Number(generation) };
+      if (word !== 'REUSED') return { kind: 'refused' };
+      turns.changed(keys.member(user));
+      return { kind: 'reused' };
+    },
+
+    touch(user, tokenId) {
+      run(() => redis.touchToken(...keysOf(user), ...contextOf(user), tokenId)).catch(onTouchFailed);
+    },
+
+    async history(user) {
+      const entries = await answerOf(redis.lrange(keys.history(user), 0, -1));
+      const shard = keys.shardOf(user);
+      return entries.map((entry) => readHistoryEntry(shard, entry)).filter((event) => event !== undefined);
+    },
+  };
+}
+
+type Fields = Readonly<Record<string, string>>;
+
+/** A plan as the script takes it: records to forget, and for each token to end its id, code, event and actor. */
+function writesOf({ plan, actor }: { plan: Decision['plan']; actor: Actor; token: NewToken }) {
+  const end: string[] = [];
+  const endWith = (cause: Cause, tokenIds: Iterable<TokenId>) => {
+    for (const tokenId of tokenIds) {
+      const { code, event } = CAUSES[cause];
+      const ground = plan.grounds.get(tokenId);
+      end.push(tokenId, cause === 'delete' ? '' : code, event, packActor({ ...actor, ...ground }));
+    }
+  };
+  endWith('replace', plan.replace.keys());
+  endWith('kick', plan.kick.keys());
+  const deleted = [...plan.delete.keys()];
+  endWith(
+    'delete',
+    deleted.filter((tokenId) => plan.grounds.has(tokenId)),
+  );
+  return { forget: deleted.filter((tokenId) => !plan.grounds.has(tokenId)), end };
+}
+
+function namedBy(selector: Selector): readonly string[] {
+  if (selector.by === 'all') return [];
+  return selector.by === 'platforms' ? selector.platforms : selector.ids;
+}

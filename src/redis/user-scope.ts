@@ -1,0 +1,56 @@
+/**
+ * Owns what every script call of a user has in common: its keys, its context, its turn, and the time in
+ * its reply.
+ */
+import type { UserKey } from '../domain/token.ts';
+import type { Ended } from '../tokens/store.ts';
+import type { RedisClock } from './clock.ts';
+import { answerOf, type RedisClient } from './connect.ts';
+import type { Keys } from './keys.ts';
+import { UserTurns } from './user-turns.ts';
+
+/** How long a user's history outlives the last thing that happened. */
+const HISTORY_KEPT_MS = 30 * 24 * 60 * 60 * 1000;
+
+export type UserScope = {
+  readonly redis: RedisClient;
+  readonly keys: Keys;
+  readonly clock: RedisClock;
+  readonly turns: UserTurns;
+  /** tokens, user, history, events */
+  keysOf(user: UserKey): [string, string, string, string];
+  contextOf(user: UserKey): [string, string, number, number];
+  /** Awaits a script's reply and takes in the time that it carries. */
+  run<T extends readonly [string, number, ...unknown[]]>(call: () => Promise<T>): Promise<T>;
+};
+
+/** @param eventsKeptMs how long the feed keeps an event; longer than the longest life of an access token */
+export function createUserScope(redis: RedisClient, keys: Keys, clock: RedisClock, eventsKeptMs: number): UserScope {
+  return {
+    redis,
+    keys,
+    clock,
+    turns: new UserTurns(),
+    keysOf: (user) => [keys.tokens(user), keys.user(user), keys.history(user), keys.events(keys.shardOf(user))],
+    contextOf: (user) => [user.tenant, user.userId, eventsKeptMs, HISTORY_KEPT_MS],
+    async run(call) {
+      const sentAt = performance.now();
+      const reply = await answerOf(call());
+      clock.observe(reply[1], sentAt);
+      return reply;
+    },
+  };
+}
+
+/** A flat reply of id, platform, id, platform, … */
+export function readEnded(flat: readonly string[]): Ended[] {
+  const pairs = flat.flatMap((tokenId, index) =>
+    index % 2 === 0 ? [{ tokenId, platform: flat[index + 1] ?? '' }] : [],
+  );
+  return pairs;
+}
+
+/** A flat HGETALL as scripts return it. */
+export function readFlatHash(flat: readonly string[]): Record<string, string> {
+  return Object.fromEntries(flat.flatMap((field, index) => (index % 2 === 0 ? [[field, flat[index + 1] ?? '']] : [])));
+}
