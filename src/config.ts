@@ -1,0 +1,236 @@
+/**
+ * Owns the settings: the only reader of the environment. Reports every fault at once; no secret has a default.
+ * Must not know what a setting is used for.
+ */
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import type { Policy } from './contract/policy.ts';
+import { checkPolicy } from './domain/policies/check.ts';
+import { DEFAULT_MAX_PER_PLATFORM, DEFAULT_POLICY_NAME, findPreset, presets } from './domain/policies/presets.ts';
+import { createPlatforms, type Platforms } from './domain/platform.ts';
+import { parseRedisUrl, type RedisTarget } from './redis/connect.ts';
+import { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
+
+const YES_NO = { true: true, false: false } as const;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+/** `TRUST_PROXY` names that Express knows. */
+const PROXY_NAMES = /^(loopback|linklocal|uniquelocal|[0-9a-fA-F.:]+(\/\d{1,3})?)$/;
+
+const whole = (min: number, max: number, byDefault: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.int().min(min, `at least ${min}`).max(max, `at most ${max}`))
+    .default(byDefault);
+
+const yesNo = (byDefault: boolean) =>
+  z
+    .enum(['true', 'false'], 'valid: true, false')
+    .transform((text) => YES_NO[text])
+    .default(byDefault);
+
+const secret = z.string().min(32, 'at least 32 characters');
+
+const environment = z.object({
+  NODE_ENV: z.string().optional(),
+  HOST: z.string().min(1).optional(),
+  PORT: whole(0, 65_535, 3000),
+  REDIS_URL: z.string().optional(),
+  DATA_DIR: z.string().min(1).default('.latchkey'),
+  KEY_PREFIX: z
+    .string()
+    .regex(/^[\w.-]{1,32}$/, '1-32 letters, digits, ".", "-" or "_"')
+    .default('lk'),
+  SHARDS: whole(1, 1024, 64),
+  ISSUER: z.url('expected a URL').optional(),
+  AUDIENCE: z.string().min(1).max(256).optional(),
+  ACCESS_TTL_SECONDS: whole(10, 604_800, 900),
+  REFRESH_TTL_SECONDS: whole(60, 315_360_000, 2_592_000),
+  IDLE_TTL_SECONDS: whole(0, 315_360_000, 0),
+  REFRESH_GRACE_SECONDS: whole(0, 300, 10),
+  LOGIN_POLICY: z.string().min(1).default(DEFAULT_POLICY_NAME),
+  MAX_PER_PLATFORM: whole(1, 100, DEFAULT_MAX_PER_PLATFORM),
+  MAX_TOKENS_PER_USER: whole(1, 1000, 100),
+  PLATFORMS: z.string().optional(),
+  SIGNING_KEYS_FILE: z.string().min(1).optional(),
+  SIGNING_ALG: z.enum(SIGNING_ALGORITHMS, `valid: ${SIGNING_ALGORITHMS.join(', ')}`).default('EdDSA'),
+  REFRESH_SECRET: secret.optional(),
+  ADMIN_API_KEY: secret.optional(),
+  GATEWAY_API_KEY: secret.optional(),
+  INTROSPECTION_REASONS: yesNo(true),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `valid: ${LOG_LEVELS.join(', ')}`).default('info'),
+  TRUST_PROXY: z.string().optional(),
+  LATCHKEY_NO_INSTALL: z.enum(['0', '1'], 'valid: 0, 1').default('0'),
+});
+
+/** Names of all settings, as `.env.example` lists them. */
+export const SETTINGS = Object.keys(environment.shape);
+
+/** Seconds between a record's own end and the smallest idle rule: "last seen" is written once a minute. */
+const MIN_IDLE_SECONDS = 120;
+
+export type Config = {
+  readonly production: boolean;
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: run the embedded server. */
+  readonly redis: RedisTarget | undefined;
+  readonly dataDir: string;
+  readonly keyPrefix: string;
+  readonly shards: number;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly accessTtlSeconds: number;
+  readonly refreshTtlSeconds: number;
+  readonly idleTtlSeconds: number;
+  readonly refreshGraceSeconds: number;
+  readonly platforms: Platforms;
+  readonly policy: Policy;
+  readonly maxTokensPerUser: number;
+  readonly signingKeysFile: string | undefined;
+  readonly signingAlg: (typeof SIGNING_ALGORITHMS)[number];
+  /** Undefined outside production: made once and kept in the data folder. */
+  readonly refreshSecret: string | undefined;
+  readonly adminApiKey: string | undefined;
+  readonly gatewayApiKey: string | undefined;
+  readonly introspectionReasons: boolean;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  /** As Express takes it: hops, or addresses; false = the peer's address counts. */
+  readonly trustProxy: number | string[] | false;
+  readonly installRedis: boolean;
+  /** Where programs are looked for. */
+  readonly path: string;
+};
+
+/** All that is wrong with the settings, a line each. */
+export class ConfigError extends Error {
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(`the settings are not usable:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+    this.name = 'ConfigError';
+    this.faults = faults;
+  }
+}
+
+/** Reads the settings; an empty value counts as not given. Throws a {@link ConfigError} that names every fault. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((fault) => `${fault.path.join('.')}: ${fault.message}`);
+    throw new ConfigError([...faults, ...missingInProduction(given)]);
+  }
+  const settings = parsed.data;
+  const faults: string[] = missingInProduction(given);
+  const check = <T>(name: string, read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      faults.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      return undefined;
+    }
+  };
+  const platforms = check('PLATFORMS', () => readPlatforms(settings.PLATFORMS));
+  const policy = check('LOGIN_POLICY', () =>
+    readPolicy(settings.LOGIN_POLICY, settings.MAX_PER_PLATFORM, platforms ?? createPlatforms()),
+  );
+  const redis = check('REDIS_URL', () =>
+    settings.REDIS_URL === undefined ? undefined : parseRedisUrl(settings.REDIS_URL),
+  );
+  const trustProxy = check('TRUST_PROXY', () => readTrustProxy(settings.TRUST_PROXY));
+  faults.push(...contradictions(settings));
+  if (faults.length > 0 || platforms === undefined || policy === undefined || trustProxy === undefined) {
+    throw new ConfigError(faults);
+  }
+  const production = settings.NODE_ENV === 'production';
+  const host = settings.HOST ?? (production ? '0.0.0.0' : '127.0.0.1');
+  const issuer = settings.ISSUER ?? `http://${host.includes(':') ? `[${host}]` : host}:${settings.PORT}`;
+  return {
+    production,
+    host,
+    port: settings.PORT,
+    redis,
+    dataDir: settings.DATA_DIR,
+    keyPrefix: settings.KEY_PREFIX,
+    shards: settings.SHARDS,
+    issuer,
+    audience: settings.AUDIENCE ?? issuer,
+    accessTtlSeconds: settings.ACCESS_TTL_SECONDS,
+    refreshTtlSeconds: settings.REFRESH_TTL_SECONDS,
+    idleTtlSeconds: settings.IDLE_TTL_SECONDS,
+    refreshGraceSeconds: settings.REFRESH_GRACE_SECONDS,
+    platforms,
+    policy,
+    maxTokensPerUser: settings.MAX_TOKENS_PER_USER,
+    signingKeysFile: settings.SIGNING_KEYS_FILE,
+    signingAlg: settings.SIGNING_ALG,
+    refreshSecret: settings.REFRESH_SECRET,
+    adminApiKey: settings.ADMIN_API_KEY,
+    gatewayApiKey: settings.GATEWAY_API_KEY,
+    introspectionReasons: settings.INTROSPECTION_REASONS,
+    logLevel: settings.LOG_LEVEL,
+    trustProxy,
+    installRedis: settings.LATCHKEY_NO_INSTALL === '0',
+    path: env['PATH'] ?? '',
+  };
+}
+
+type Settings = z.infer<typeof environment>;
+
+function missingInProduction(given: Readonly<Record<string, string | undefined>>): string[] {
+  if (given['NODE_ENV'] !== 'production') return [];
+  return ['REDIS_URL', 'ISSUER', 'SIGNING_KEYS_FILE', 'REFRESH_SECRET', 'ADMIN_API_KEY', 'GATEWAY_API_KEY']
+    .filter((name) => given[name] === undefined)
+    .map((name) => `${name}: must be given in production`);
+}
+
+function contradictions(settings: Settings): string[] {
+  const faults: string[] = [];
+  if (settings.ACCESS_TTL_SECONDS > settings.REFRESH_TTL_SECONDS) {
+    faults.push('ACCESS_TTL_SECONDS: an access token cannot outlive its token (REFRESH_TTL_SECONDS)');
+  }
+  if (settings.IDLE_TTL_SECONDS > 0 && settings.IDLE_TTL_SECONDS < MIN_IDLE_SECONDS) {
+    faults.push(`IDLE_TTL_SECONDS: 0 (off) or at least ${MIN_IDLE_SECONDS}, as use is noted once a minute`);
+  }
+  const keys = [settings.REFRESH_SECRET, settings.ADMIN_API_KEY, settings.GATEWAY_API_KEY].filter(
+    (key) => key !== undefined,
+  );
+  if (new Set(keys).size < keys.length) {
+    faults.push('REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY: must differ from each other');
+  }
+  return faults;
+}
+
+/** `tv:tv,watch:wearable`: the deployment's own platforms, each with its class. */
+function readPlatforms(text: string | undefined): Platforms {
+  const rows = (text?.split(',') ?? []).map((row) => {
+    const [, name, platformClass] = /^\s*([a-z0-9][a-z0-9-]{0,31}):([a-z0-9][a-z0-9-]{0,31})\s*$/.exec(row) ?? [];
+    if (name === undefined || platformClass === undefined) throw new RangeError('expected name:class,name:class');
+    return { name, class: platformClass };
+  });
+  return createPlatforms(rows);
+}
+
+function readPolicy(text: string, maxPerPlatform: number, platforms: Platforms): Policy {
+  const preset = findPreset(text, maxPerPlatform);
+  if (preset !== undefined) return preset;
+  if (!text.endsWith('.json')) {
+    const names = presets(maxPerPlatform).map((policy) => policy.name);
+    throw new RangeError(
+      `unknown policy "${text}"; valid: ${names.join(', ')}, an OpenIM number (0, 1, 4, 5), or the path of a .json file`,
+    );
+  }
+  const checked = checkPolicy(JSON.parse(readFileSync(text, 'utf8')), platforms);
+  if ('faults' in checked) throw new RangeError(checked.faults.join('; '));
+  return checked.policy;
+}
+
+function readTrustProxy(text: string | undefined): number | string[] | false {
+  if (text === undefined || text === 'false' || text === '0') return false;
+  if (/^\d{1,2}$/.test(text)) return Number(text);
+  const names = text.split(',').map((name) => name.trim());
+  if (names.every((name) => PROXY_NAMES.test(name))) return names;
+  throw new RangeError('valid: false, the number of proxies in front, or their addresses (loopback, 10.0.0.0/8, …)');
+}

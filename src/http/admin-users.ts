@@ -1,0 +1,137 @@
+/**
+ * Owns the admin calls on users: create, list, get, change, delete.
+ */
+import { z } from 'zod';
+import {
+  changeUserRequest,
+  changeUserResult,
+  createUserRequest,
+  listUsersQuery,
+  revokedResult,
+  tenantQuery,
+  userIdSchema,
+  userSchema,
+  usersResult,
+} from '../contract/messages.ts';
+import type { UserRecord } from '../tokens/store.ts';
+import type { Users } from '../tokens/users.ts';
+import { timeView } from '../tokens/views.ts';
+import { endpoint, type Endpoint } from './endpoint.ts';
+
+const userParams = z.object({ userId: userIdSchema });
+const one = '/admin/users/:userId';
+
+/** @param now time that decides whether a block still holds */
+export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] {
+  return [
+    endpoint({
+      method: 'post',
+      path: '/admin/users',
+      operationId: 'createUser',
+      tag: 'admin',
+      summary: 'Create a user with a password',
+      caller: 'admin',
+      query: tenantQuery,
+      body: createUserRequest,
+      responses: { 201: { description: 'Created.', body: userSchema } },
+      errors: ['already_exists', 'overloaded'],
+      async handle({ query, body }) {
+        const user = await users.create({ tenant: query.tenant, userId: body.userId }, body.password);
+        return { status: 201, body: userView(user, now()) };
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/admin/users',
+      operationId: 'listUsers',
+      tag: 'admin',
+      summary: 'The users of a tenant, a page at a time',
+      caller: 'admin',
+      query: listUsersQuery,
+      responses: {
+        200: { description: 'In order of userId; `next` is there when more may follow.', body: usersResult },
+      },
+      errors: [],
+      async handle({ query: { tenant, after, limit } }) {
+        const page = await users.list(tenant, after, limit);
+        const next = page.length === limit ? page.at(-1)?.userId : undefined;
+        return { status: 200, body: { users: page.map((user) => userView(user, now())), ...(next && { next }) } };
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: one,
+      operationId: 'getUser',
+      tag: 'admin',
+      summary: 'One user',
+      caller: 'admin',
+      params: userParams,
+      query: tenantQuery,
+      responses: { 200: { description: 'The user.', body: userSchema } },
+      errors: ['not_found'],
+      async handle({ params, query }) {
+        return { status: 200, body: userView(await users.get({ ...query, ...params }), now()) };
+      },
+    }),
+    endpoint({
+      method: 'patch',
+      path: one,
+      operationId: 'changeUser',
+      tag: 'admin',
+      summary: 'Set a new password, block or unblock; a new password or a block ends every token of the user',
+      caller: 'admin',
+      params: userParams,
+      query: tenantQuery,
+      body: changeUserRequest,
+      responses: { 200: { description: 'The user, and the tokens that this ended.', body: changeUserResult } },
+      errors: ['overloaded'],
+      async handle({ params, query, body: { password, blocked } }) {
+        const { user, ended } = await users.change(
+          { ...query, ...params },
+          {
+            ...(password !== undefined && { password }),
+            ...(blocked !== undefined && { block: blocked && toBlock(blocked) }),
+          },
+        );
+        return { status: 200, body: { user: userView(user, now()), revoked: ended } };
+      },
+    }),
+    endpoint({
+      method: 'delete',
+      path: one,
+      operationId: 'deleteUser',
+      tag: 'admin',
+      summary: 'Delete a user and end every token of the user',
+      caller: 'admin',
+      params: userParams,
+      query: tenantQuery,
+      responses: { 200: { description: 'The tokens that this ended.', body: revokedResult } },
+      errors: ['not_found'],
+      async handle({ params, query }) {
+        return { status: 200, body: { revoked: await users.remove({ ...query, ...params }) } };
+      },
+    }),
+  ];
+}
+
+function toBlock({ until, reason }: { readonly until?: string | undefined; readonly reason?: string | undefined }) {
+  return { ...(until !== undefined && { until: Date.parse(until) }), ...(reason !== undefined && { reason }) };
+}
+
+function userView(user: UserRecord, now: number) {
+  const { tenant, userId, createdAt, passwordHash, block } = user;
+  const holds = block !== undefined && (block.until === null || block.until > now);
+  return {
+    tenant,
+    userId,
+    createdAt: timeView(createdAt),
+    hasPassword: passwordHash !== undefined,
+    ...(holds && {
+      blocked: {
+        at: timeView(block.at),
+        ...(block.until !== null && { until: timeView(block.until) }),
+        ...(block.reason !== undefined && { reason: block.reason }),
+      },
+    }),
+  };
+}

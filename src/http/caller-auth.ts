@@ -1,0 +1,103 @@
+/**
+ * Owns who calls: an app by the token it holds, a gateway or an admin by a key. Must not know what they ask for.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Request } from 'express';
+import { LatchkeyError } from '../contract/errors.ts';
+import type { Token } from '../domain/token.ts';
+import { ANY_TENANT, refusalOf, type Judge } from '../tokens/verdict.ts';
+
+/** `bearer` hands the raw access token to the handler, which judges it itself. */
+export type CallerKind = 'none' | 'app' | 'optional-app' | 'bearer' | 'gateway' | 'admin';
+
+/** What a handler learns of its caller. */
+export type Caller<C extends CallerKind> = C extends 'app'
+  ? { readonly token: Token }
+  : C extends 'optional-app'
+    ? { readonly token: Token | undefined }
+    : C extends 'bearer'
+      ? { readonly accessToken: string | undefined }
+      : Readonly<Record<string, never>>;
+
+export type Authenticate = <C extends CallerKind>(kind: C, request: Request) => Promise<Caller<C>>;
+
+/** Throws `unauthorized`, `forbidden`, or the reason why the app's token is no good. */
+export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: string): Authenticate {
+  const isAdmin = keyCheck(adminKey);
+  const isGateway = keyCheck(gatewayKey);
+
+  async function tokenOf(request: Request): Promise<Token> {
+    const verdict = await judge(bearerOf(request), ANY_TENANT);
+    if (!verdict.active) throw refusalOf(verdict);
+    return verdict.token;
+  }
+
+  const by: Record<CallerKind, (request: Request) => Promise<unknown>> = {
+    none: async () => ({}),
+    app: async (request) => ({ token: await tokenOf(request) }),
+    'optional-app': async (request) => ({
+      token: request.headers.authorization === undefined ? undefined : await tokenOf(request),
+    }),
+    // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
+    bearer: async (request) => {
+      if (authorizationsOf(request).length > 1) throw new LatchkeyError('token_malformed');
+      return { accessToken: bearerOf(request) };
+    },
+    gateway: async (request) => {
+      const key = keyOf(request);
+      if (!isGateway(key) && !isAdmin(key)) throw new LatchkeyError('unauthorized');
+      return {};
+    },
+    admin: async (request) => {
+      const key = keyOf(request);
+      if (isGateway(key)) throw new LatchkeyError('forbidden', { detail: 'this call needs the admin key' });
+      if (!isAdmin(key)) throw new LatchkeyError('unauthorized');
+      return {};
+    },
+  };
+  return async (kind, request) => (await by[kind](request)) as Caller<typeof kind>;
+}
+
+function authorizationsOf(request: Request): readonly string[] {
+  return request.headersDistinct['authorization'] ?? [];
+}
+
+/** Two headers are two claims of who calls: neither counts. */
+function authorizationOf(request: Request): string | undefined {
+  const values = authorizationsOf(request);
+  if (values.length > 1) throw new LatchkeyError('invalid_request', { detail: 'more than one Authorization header' });
+  return values[0];
+}
+
+/** RFC 6750 section 2.1. */
+function bearerOf(request: Request): string | undefined {
+  const value = authorizationOf(request);
+  if (value === undefined) return undefined;
+  const [, token] = /^Bearer +(\S+) *$/i.exec(value) ?? [];
+  if (token === undefined) throw new LatchkeyError('token_malformed');
+  return token;
+}
+
+/** The key of a gateway or admin: bearer, or the secret of HTTP Basic (RFC 6749 section 2.3.1) with any client id. */
+function keyOf(request: Request): string {
+  const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorizationOf(request) ?? '') ?? [];
+  if (scheme.toLowerCase() === 'bearer') return credentials;
+  if (scheme.toLowerCase() !== 'basic') return '';
+  const pair = Buffer.from(credentials, 'base64').toString('utf8');
+  return decodeFormValue(pair.slice(pair.indexOf(':') + 1));
+}
+
+function decodeFormValue(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return '';
+  }
+}
+
+/** Digests have one length, so the comparison takes the same time for every guess. */
+function keyCheck(key: string): (given: string) => boolean {
+  const digest = (value: string) => createHash('sha256').update(value).digest();
+  const expected = digest(key);
+  return (given) => timingSafeEqual(digest(given), expected);
+}

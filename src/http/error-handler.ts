@@ -1,0 +1,58 @@
+/**
+ * Owns how an error leaves the process: a problem body (RFC 9457) with a stable code. Nothing internal passes here.
+ */
+import type { ErrorRequestHandler, Response } from 'express';
+import { ERRORS, LatchkeyError, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
+import type { Logger } from '../log.ts';
+
+export function createErrorHandler(log: Logger): ErrorRequestHandler {
+  return (thrown: unknown, _request, response, _next) => {
+    const error = asLatchkeyError(thrown);
+    const requestId: string = response.locals['requestId'];
+    response.locals['code'] = error.code;
+    if (error.status >= 500) log.error({ requestId, code: error.code, err: error.cause ?? error }, 'request failed');
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    setErrorHeaders(error, response);
+    response
+      .status(error.status)
+      .type('application/problem+json')
+      .send(JSON.stringify({ ...problemOf(error), requestId }));
+  };
+}
+
+function problemOf(error: LatchkeyError) {
+  return {
+    type: `urn:latchkey:error:${error.code}`,
+    title: ERRORS[error.code].title,
+    status: error.status,
+    code: error.code,
+    ...(error.detail !== undefined && { detail: error.detail }),
+    ...error.extra,
+  };
+}
+
+const REASONS: readonly ErrorCode[] = TOKEN_REASONS;
+
+function setErrorHeaders({ code, status, retryAfterSeconds }: LatchkeyError, response: Response): void {
+  if (retryAfterSeconds !== undefined) response.set('Retry-After', String(Math.ceil(retryAfterSeconds)));
+  if (status !== 401) return;
+  const isReason = REASONS.includes(code);
+  if (isReason) response.set('X-Auth-Reason', code);
+  // RFC 6750 section 3.1: no error attribute when no token was sent.
+  response.set('WWW-Authenticate', isReason && code !== 'token_missing' ? 'Bearer error="invalid_token"' : 'Bearer');
+}
+
+/** Errors of the body reader and the router, by the `status` and `type` that they carry; all others are ours. */
+function asLatchkeyError(thrown: unknown): LatchkeyError {
+  if (thrown instanceof LatchkeyError) return thrown;
+  const { status, type } = (thrown ?? {}) as { status?: unknown; type?: unknown };
+  if (status === 413) return new LatchkeyError('payload_too_large');
+  if (status === 415) return new LatchkeyError('unsupported_media_type');
+  if (type === 'entity.parse.failed')
+    return new LatchkeyError('invalid_request', { detail: 'the body is not valid JSON' });
+  if (typeof status === 'number' && status >= 400 && status < 500) return new LatchkeyError('invalid_request');
+  return new LatchkeyError('internal', { cause: thrown });
+}

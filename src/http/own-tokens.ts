@@ -1,0 +1,115 @@
+/**
+ * Owns what an app does with the token it holds: refresh, log out, see and end the user's devices.
+ */
+import { z } from 'zod';
+import { LatchkeyError } from '../contract/errors.ts';
+import {
+  countResult,
+  logoutRequest,
+  refreshRequest,
+  refreshResult,
+  tokenIdSchema,
+  tokensResult,
+} from '../contract/messages.ts';
+import type { Platforms } from '../domain/platform.ts';
+import { isActive } from '../domain/token.ts';
+import type { Refresh } from '../tokens/refresh.ts';
+import type { SignOut } from '../tokens/sign-out.ts';
+import type { TokenStore } from '../tokens/store.ts';
+import { tokenView } from '../tokens/views.ts';
+import { endpoint, type Endpoint } from './endpoint.ts';
+import { tokenPairView } from './token-pair.ts';
+
+const REFUSALS = [
+  'token_malformed',
+  'token_invalid',
+  'token_expired',
+  'token_kicked',
+  'token_replaced',
+  'token_revoked',
+  'token_logged_out',
+  'token_unknown',
+  'refresh_reused',
+  'user_blocked',
+] as const;
+
+export function ownTokenEndpoints(
+  refresh: Refresh,
+  signOut: SignOut,
+  store: TokenStore,
+  platforms: Platforms,
+): Endpoint[] {
+  return [
+    endpoint({
+      method: 'post',
+      path: '/token/refresh',
+      operationId: 'refreshToken',
+      tag: 'apps',
+      summary: 'Exchange a refresh token for a new access and refresh token of the same tokenId',
+      caller: 'none',
+      body: refreshRequest,
+      responses: { 200: { description: 'The next pair.', body: refreshResult } },
+      errors: REFUSALS,
+      async handle({ body }) {
+        const result = await refresh(body.refreshToken);
+        const now = store.now();
+        const pair = tokenPairView(result, result.token, now);
+        return { status: 200, body: { ...pair, token: tokenView(result.token, platforms, now) } };
+      },
+    }),
+    endpoint({
+      method: 'post',
+      path: '/logout',
+      operationId: 'logout',
+      tag: 'apps',
+      summary: 'Sign out this device, all others, or all',
+      caller: 'optional-app',
+      body: logoutRequest,
+      responses: { 200: { description: 'How many tokens this call ended.', body: countResult } },
+      errors: ['token_missing'],
+      async handle({ caller, body }) {
+        const token = caller.token ?? (body.refreshToken && (await signOut.ownerOf(body.refreshToken)));
+        if (!token) throw new LatchkeyError('token_missing');
+        return { status: 200, body: { count: await signOut.logout(token, body.scope) } };
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/tokens',
+      operationId: 'listOwnTokens',
+      tag: 'apps',
+      summary: 'The devices this user is signed in on',
+      caller: 'app',
+      responses: {
+        200: { description: 'Active tokens, oldest login first, exactly one of them current.', body: tokensResult },
+      },
+      errors: [],
+      async handle({ caller }) {
+        const tokens = await store.list(caller.token);
+        const now = store.now();
+        const active = tokens.filter((token) => isActive(token, now));
+        const current = (tokenId: string) => tokenId === caller.token.tokenId;
+        return {
+          status: 200,
+          body: {
+            tokens: active.map((token) => ({ ...tokenView(token, platforms, now), current: current(token.tokenId) })),
+          },
+        };
+      },
+    }),
+    endpoint({
+      method: 'delete',
+      path: '/tokens/:tokenId',
+      operationId: 'endOwnToken',
+      tag: 'apps',
+      summary: 'Sign out one of this user’s devices',
+      caller: 'app',
+      params: z.object({ tokenId: tokenIdSchema }),
+      responses: { 200: { description: '1, or 0 when it had ended before.', body: countResult } },
+      errors: ['not_found'],
+      async handle({ caller, params }) {
+        return { status: 200, body: { count: await signOut.endOwn(caller.token, params.tokenId) } };
+      },
+    }),
+  ];
+}
