@@ -51,8 +51,11 @@ export async function loadSecrets(config: SecretsConfig): Promise<LoadedSecrets>
 }
 
 function makeSecrets(): Secrets {
-  const secret = () => randomBytes(SECRET_BYTES).toString('base64url');
-  return { refreshSecret: secret(), adminApiKey: secret(), gatewayApiKey: secret() };
+  return { refreshSecret: makeSecret(), adminApiKey: makeSecret(), gatewayApiKey: makeSecret() };
+}
+
+function makeSecret(): string {
+  return randomBytes(SECRET_BYTES).toString('base64url');
 }
 
 function textOf(value: unknown): string {

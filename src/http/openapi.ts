@@ -157,7 +157,7 @@ function parametersOf(spec: Endpoint, path: string, schemas: SchemaCollector): J
 }
 
 function shapeOf(schema: z.ZodType | undefined): [string, z.ZodType][] {
-  return schema instanceof z.ZodObject ? Object.entries(schema.shape as Record<string, z.ZodType>) : [];
+  return schema instanceof z.ZodObject ? Object.entries(schema.shape) : [];
 }
 
 function requestBodyOf(spec: Endpoint, body: z.ZodType, schemas: SchemaCollector): Json {

@@ -28,10 +28,9 @@ export type OpenStore = {
   readonly clock: RedisClock;
 };
 
-export function openStore(redis: RedisClient, options: StoreOptions): OpenStore {
+export function openStore(redis: RedisClient, options: StoreOptions, clock = createRedisClock()): OpenStore {
   defineScripts(redis);
   const keys = createKeys(options.keyPrefix, options.shards);
-  const clock = createRedisClock();
   const scope = createUserScope(redis, keys, clock, options.accessTtlSeconds * 1000 + EVENTS_MARGIN_MS);
   return { store: createTokenStore(scope, options.onTouchFailed), users: createUserStore(scope), keys, clock };
 }

@@ -9,7 +9,7 @@ import type { RedisClient } from './connect.ts';
 /** tokens, user, history, events: the KEYS that every script takes first. */
 type Four = [tokens: string, user: string, history: string, events: string];
 /** tenant, userId, age of the oldest event kept (ms), life of a history (ms): the ARGV that every script takes first. */
-type Context = [tenant: string, userId: string, eventsKeptMs: number, historyKeptMs: number];
+type ScriptContext = [tenant: string, userId: string, eventsKeptMs: number, historyKeptMs: number];
 type Flat = string[];
 
 declare module 'ioredis' {
@@ -83,8 +83,6 @@ declare module 'ioredis' {
     ): Result<['DELETED', number, Flat] | ['UNKNOWN', number], Context>;
   }
 }
-
-type ScriptContext = Context;
 
 /** A script that frees memory or seats must also run when Redis is out of memory. */
 const ALLOWED_OUT_OF_MEMORY = 'flags=allow-oom';

@@ -32,14 +32,14 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
   const marks = new WeakMap<Snapshot, number>();
 
   function toSnapshot(user: UserKey, tokenFields: Fields, userFields: Fields, mark: number): Snapshot {
-    const snapshot = {
+    const state = {
       version: readVersion(tokenFields, userFields),
       ...readTokens(user, tokenFields),
       user: readUser(user, userFields),
       now: clock.now(),
     };
-    marks.set(snapshot, mark);
-    return snapshot;
+    marks.set(state, mark);
+    return state;
   }
 
   async function snapshot(user: UserKey): Promise<Snapshot> {
@@ -152,8 +152,8 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
           packActor({ kind, reason: 'refresh_reused' }),
         ),
       );
-      if (word === 'ROTATED') return { kind: 'rotated', generation: Number(generation) };
-      if (word === 'REPEATED') return { kind: 'repeated', generation: Number(generation) };
+      if (word === 'ROTATED') return { kind: 'rotated', generation: generation };
+      if (word === 'REPEATED') return { kind: 'repeated', generation: generation };
       if (word !== 'REUSED') return { kind: 'refused' };
       turns.changed(keys.member(user));
       return { kind: 'reused' };

@@ -18,10 +18,10 @@ export type UserScope = {
   readonly clock: RedisClock;
   readonly turns: UserTurns;
   /** tokens, user, history, events */
-  keysOf(user: UserKey): [string, string, string, string];
-  contextOf(user: UserKey): [string, string, number, number];
+  readonly keysOf: (user: UserKey) => [string, string, string, string];
+  readonly contextOf: (user: UserKey) => [string, string, number, number];
   /** Awaits a script's reply and takes in the time that it carries. */
-  run<T extends readonly [string, number, ...unknown[]]>(call: () => Promise<T>): Promise<T>;
+  readonly run: <T extends readonly [string, number, ...unknown[]]>(call: () => Promise<T>) => Promise<T>;
 };
 
 /** @param eventsKeptMs how long the feed keeps an event; longer than the longest life of an access token */

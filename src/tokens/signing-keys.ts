@@ -70,7 +70,7 @@ async function readKey(data: unknown, index: number, fallback: SigningAlgorithm)
   const { kty, crv, x, y, n, e } = jwk;
   const parts = Object.fromEntries(Object.entries({ kty, crv, x, y, n, e }).filter(([, part]) => part !== undefined));
   try {
-    const publicJwk = { ...parts, alg, use: 'sig', kid: jwk.kid ?? (await calculateJwkThumbprint(parts as JWK)) };
+    const publicJwk = { ...parts, alg, use: 'sig', kid: jwk.kid ?? (await calculateJwkThumbprint(parts)) };
     const privateKey = jwk.d === undefined ? undefined : await importJWK(jwk, alg);
     await importJWK(publicJwk as JWK, alg);
     return { publicJwk: publicJwk as PublicJwk, privateKey: privateKey as CryptoKey | undefined };

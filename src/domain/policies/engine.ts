@@ -169,8 +169,8 @@ function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput): M
 }
 
 function beyondHardCap(held: readonly Token[], { incoming, maxTokens }: ResolveInput): readonly Token[] {
-  const isAdmin = (platform: Platform) => platform === ADMIN_PLATFORM;
-  const peers = held.filter((token) => isAdmin(token.platform) === isAdmin(incoming.platform));
+  const isAdmin = incoming.platform === ADMIN_PLATFORM;
+  const peers = held.filter((token) => (token.platform === ADMIN_PLATFORM) === isAdmin);
   return peers.slice(0, Math.max(0, peers.length + 1 - maxTokens));
 }
 

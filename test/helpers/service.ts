@@ -1,0 +1,138 @@
+/**
+ * One Latchkey in this process, on the real Redis of the test run, under a key prefix of its own. Every answer that a
+ * test sees is compared with openapi.yaml.
+ */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Redis } from 'ioredis';
+import supertest from 'supertest';
+import { createApp, type AppDeps } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { createRedisClock, type RedisClock } from '../../src/redis/clock.ts';
+import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
+import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
+import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
+import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
+import { checkAgainstOpenapi } from './openapi-check.ts';
+import { testPrefix, testRedisUrl } from './test-redis.ts';
+
+export const ADMIN_KEY = 'admin-key-of-the-tests-0123456789abcdef';
+export const GATEWAY_KEY = 'gateway-key-of-the-tests-0123456789abcdef';
+export const REFRESH_SECRET = 'refresh-secret-of-the-tests-0123456789abcdef';
+
+/** One key pair for the whole test file: services of one deployment share theirs. */
+const sharedKeys = makeKeySet('EdDSA').then((set) => readKeySet(set, 'EdDSA'));
+
+export type ServiceOptions = {
+  /** Settings as in the environment; `LOGIN_POLICY` above all. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Same prefix = same deployment: two services with one prefix are two nodes. */
+  readonly prefix?: string;
+  readonly keys?: SigningKeys;
+  readonly redisUrl?: string;
+  /** Replaces parts of the wiring, e.g. a signer that fails. */
+  readonly override?: Partial<AppDeps>;
+};
+
+export type Service = OpenStore & {
+  readonly server: Server;
+  readonly url: string;
+  readonly api: ReturnType<typeof supertest>;
+  readonly redis: Redis;
+  readonly prefix: string;
+  readonly signingKeys: SigningKeys;
+  readonly deployment: Deployment;
+  /** Moves this node's idea of Redis time by so many ms; what Redis itself thinks stays. */
+  readonly shiftClock: (ms: number) => void;
+  readonly close: () => Promise<void>;
+};
+
+const open: Service[] = [];
+
+/** Starts a service; closed by {@link closeServices} in an afterAll or afterEach. */
+export async function startService(options: ServiceOptions = {}): Promise<Service> {
+  const prefix = options.prefix ?? testPrefix();
+  const config = loadConfig({ ISSUER: 'http://latchkey.test', ...options.env, KEY_PREFIX: prefix });
+  const signingKeys = options.keys ?? (await sharedKeys);
+  const log = createLog('silent');
+  const redis = connectRedis(parseRedisUrl(options.redisUrl ?? testRedisUrl())) as Redis;
+  redis.on('error', () => {});
+  const { clock, shiftClock } = shiftableClock();
+  const stores = openStore(
+    redis,
+    {
+      keyPrefix: prefix,
+      shards: config.shards,
+      accessTtlSeconds: config.accessTtlSeconds,
+      onTouchFailed: () => {},
+    },
+    clock,
+  );
+  const deployment = createDeployment(redis, stores.keys, clock, {
+    kid: signingKeys.kid,
+    kids: signingKeys.jwks.keys.map((key) => key.kid),
+    strict: false,
+    warn: () => {},
+  });
+  const { app } = createApp({
+    config,
+    secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
+    keys: signingKeys,
+    store: stores.store,
+    users: stores.users,
+    readiness: { isDraining: () => false, check: () => deployment.check() },
+    log,
+    ...options.override,
+  });
+  const server = createServer(checkAgainstOpenapi(app));
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  if (options.redisUrl === undefined) {
+    await new Promise<void>((resolve) => {
+      if (redis.status === 'ready') resolve();
+      else redis.once('ready', () => resolve());
+    });
+    await deployment.check();
+  } else {
+    deployment.watch({ agreed: () => {}, lost: () => {}, mismatch: () => {} });
+  }
+  const service: Service = {
+    ...stores,
+    server,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    api: supertest(server),
+    redis,
+    prefix,
+    signingKeys,
+    deployment,
+    shiftClock,
+    async close() {
+      deployment.stop();
+      server.closeAllConnections();
+      await new Promise((resolve) => {
+        server.close(resolve);
+      });
+      redis.disconnect();
+    },
+  };
+  open.push(service);
+  return service;
+}
+
+/** Closes what the file has started. */
+export async function closeServices(): Promise<void> {
+  await Promise.all(open.splice(0).map((service) => service.close()));
+}
+
+function shiftableClock(): { clock: RedisClock; shiftClock: (ms: number) => void } {
+  const real = createRedisClock();
+  let shift = 0;
+  return {
+    clock: { now: () => real.now() + shift, observe: (redisMs, sentAt) => real.observe(redisMs, sentAt) },
+    shiftClock: (ms) => {
+      shift += ms;
+    },
+  };
+}
