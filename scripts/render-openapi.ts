@@ -17,8 +17,7 @@ export async function renderOpenapi(): Promise<string> {
     config: loadConfig({}),
     secrets: { refreshSecret: '', adminApiKey: '', gatewayApiKey: '' },
     keys: await readKeySet(await makeKeySet('EdDSA'), 'EdDSA'),
-    store: {} as never,
-    users: {} as never,
+    stores: {} as never,
     readiness: {} as never,
     log: createLog('silent'),
   });

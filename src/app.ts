@@ -5,7 +5,9 @@ import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
-import { createPasswords, type Passwords } from './credentials/password.ts';
+import type { Credentials } from './credentials/credentials.ts';
+import { createPasswordCredentials, createPasswords, type Passwords } from './credentials/password.ts';
+import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
 import { adminUserEndpoints } from './http/admin-users.ts';
 import { createAuthenticate } from './http/caller-auth.ts';
@@ -14,7 +16,9 @@ import { createErrorHandler } from './http/error-handler.ts';
 import { healthEndpoints, type Readiness } from './http/health.ts';
 import { introspectEndpoints } from './http/introspect.ts';
 import { loginEndpoints } from './http/login.ts';
+import { oauthTokenEndpoints } from './http/oauth-token.ts';
 import { ownTokenEndpoints } from './http/own-tokens.ts';
+import { presenceEndpoints } from './http/presence.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { validateEndpoints } from './http/validate.ts';
 import { wellKnownEndpoints } from './http/well-known.ts';
@@ -22,11 +26,14 @@ import type { Logger } from './log.ts';
 import { createLogin } from './tokens/login.ts';
 import { createRefresh } from './tokens/refresh.ts';
 import { createRefreshTokens } from './tokens/refresh-token.ts';
-import type { Rules } from './tokens/rules.ts';
+import { createPresence } from './tokens/presence.ts';
+import { createRuleBook, type BaseRules } from './tokens/rules.ts';
 import { createSignOut } from './tokens/sign-out.ts';
 import { createSigner, type Signer } from './tokens/signer.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
-import type { TokenStore, UserStore } from './tokens/store.ts';
+import type { Stores } from './tokens/store.ts';
+import { createTenants } from './tokens/tenants.ts';
+import { createThrottle } from './tokens/throttle.ts';
 import { createUsers } from './tokens/users.ts';
 import { createJudge } from './tokens/verdict.ts';
 
@@ -39,6 +46,8 @@ export type AppDeps = {
     | 'audience'
     | 'platforms'
     | 'policy'
+    | 'given'
+    | 'maxPerPlatform'
     | 'accessTtlSeconds'
     | 'refreshTtlSeconds'
     | 'idleTtlSeconds'
@@ -49,36 +58,45 @@ export type AppDeps = {
   >;
   readonly secrets: Secrets;
   readonly keys: SigningKeys;
-  readonly store: TokenStore;
-  readonly users: UserStore;
+  readonly stores: Stores;
   readonly readiness: Readiness;
   readonly log: Logger;
   /** Given by who needs to see or fail them; made otherwise. */
   readonly signer?: Signer;
   readonly passwords?: Passwords;
+  /** Who is asked about passwords; the built-in directory otherwise. */
+  readonly credentials?: Credentials;
 };
 
 /** The HTTP side of Latchkey and the list of what it answers. */
 export function createApp(deps: AppDeps): { app: Express; endpoints: readonly Endpoint[] } {
-  const { config, secrets, keys, store, log } = deps;
+  const { config, secrets, keys, log } = deps;
+  const { store } = deps.stores;
   const { issuer, audience, platforms } = config;
-  const rules = rulesOf(config);
+  const ruleBook = createRuleBook(baseRulesOf(config));
   const signer = deps.signer ?? createSigner(keys, issuer, audience);
   const passwords = deps.passwords ?? createPasswords();
   const refreshTokens = createRefreshTokens(secrets.refreshSecret);
   const judge = createJudge(store, keys, issuer, audience);
   const signOut = createSignOut({ store, refreshTokens, judge, platforms });
-  const login = createLogin({ store, signer, refreshTokens, passwords, rules });
-  const refresh = createRefresh({ store, signer, refreshTokens, rules });
-  const users = createUsers(deps.users, passwords);
+  const credentials = deps.credentials ?? createPasswordCredentials(passwords);
+  const throttle = createThrottle(deps.stores.attempts);
+  const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });
+  const refresh = createRefresh({ store, signer, refreshTokens, tenants: deps.stores.tenants, ruleBook });
+  const users = createUsers(deps.stores.users, passwords);
+  const tenants = createTenants({ ...deps.stores, ruleBook });
+  const presence = createPresence(store, deps.stores.tenants);
 
   const endpoints = [
     ...loginEndpoints(login, platforms),
     ...ownTokenEndpoints(refresh, signOut, store, platforms),
+    ...oauthTokenEndpoints(refresh, () => store.now()),
     ...validateEndpoints(judge),
     ...introspectEndpoints(judge, signOut, config.introspectionReasons),
+    ...presenceEndpoints(presence),
     ...adminUserEndpoints(users, () => store.now()),
     ...adminTokenEndpoints(store, signOut, platforms),
+    ...adminRuleEndpoints(tenants, ruleBook),
     ...wellKnownEndpoints(keys, issuer),
     ...healthEndpoints(deps.readiness),
   ];
@@ -96,14 +114,25 @@ export function createApp(deps: AppDeps): { app: Express; endpoints: readonly En
   return { app, endpoints };
 }
 
-function rulesOf(config: AppDeps['config']): Rules {
+function baseRulesOf(config: AppDeps['config']): BaseRules {
+  const names = {
+    LOGIN_POLICY: 'policy',
+    ACCESS_TTL_SECONDS: 'accessSeconds',
+    REFRESH_TTL_SECONDS: 'refreshSeconds',
+    IDLE_TTL_SECONDS: 'idleSeconds',
+  } as const;
   return {
     policy: config.policy,
     platforms: config.platforms,
-    accessMs: config.accessTtlSeconds * 1000,
-    refreshMs: config.refreshTtlSeconds * 1000,
-    idleMs: config.idleTtlSeconds * 1000,
+    maxPerPlatform: config.maxPerPlatform,
     maxTokens: config.maxTokensPerUser,
     refreshGraceMs: config.refreshGraceSeconds * 1000,
+    ttl: {
+      accessSeconds: config.accessTtlSeconds,
+      refreshSeconds: config.refreshTtlSeconds,
+      idleSeconds: config.idleTtlSeconds,
+      maxSeconds: 0,
+    },
+    set: new Set(Object.entries(names).flatMap(([name, rule]) => (config.given.has(name) ? [rule] : []))),
   };
 }

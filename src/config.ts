@@ -9,6 +9,7 @@ import { checkPolicy } from './domain/policies/check.ts';
 import { DEFAULT_MAX_PER_PLATFORM, DEFAULT_POLICY_NAME, findPreset, presets } from './domain/policies/presets.ts';
 import { createPlatforms, type Platforms } from './domain/platform.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/connect.ts';
+import type { ThrottleSettings } from './redis/attempt-store.ts';
 import { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 
 const YES_NO = { true: true, false: false } as const;
@@ -53,6 +54,17 @@ const environment = z.object({
   MAX_PER_PLATFORM: whole(1, 100, DEFAULT_MAX_PER_PLATFORM),
   MAX_TOKENS_PER_USER: whole(1, 1000, 100),
   PLATFORMS: z.string().optional(),
+  CREDENTIALS: z.enum(['password', 'delegate'], 'valid: password, delegate').default('password'),
+  CREDENTIALS_URL: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }).optional(),
+  CREDENTIALS_SECRET: secret.optional(),
+  THROTTLE_USER_FAILURES: whole(0, 1000, 5),
+  THROTTLE_ADDRESS_FAILURES: whole(0, 100_000, 50),
+  THROTTLE_LOCK_SECONDS: whole(1, 3600, 30),
+  THROTTLE_MAX_LOCK_SECONDS: whole(1, 86_400, 900),
+  THROTTLE_MEMORY_SECONDS: whole(60, 604_800, 3600),
+  THROTTLE_USER_LOGINS: whole(0, 100_000, 60),
+  THROTTLE_ADDRESS_LOGINS: whole(0, 1_000_000, 1200),
+  THROTTLE_WINDOW_SECONDS: whole(1, 3600, 60),
   SIGNING_KEYS_FILE: z.string().min(1).optional(),
   SIGNING_ALG: z.enum(SIGNING_ALGORITHMS, `valid: ${SIGNING_ALGORITHMS.join(', ')}`).default('EdDSA'),
   REFRESH_SECRET: secret.optional(),
@@ -87,6 +99,13 @@ export type Config = {
   readonly refreshGraceSeconds: number;
   readonly platforms: Platforms;
   readonly policy: Policy;
+  readonly maxPerPlatform: number;
+  /** Settings that somebody has set. */
+  readonly given: ReadonlySet<string>;
+  readonly credentials:
+    | { readonly kind: 'password' }
+    | { readonly kind: 'delegate'; readonly url: string; readonly secret: string };
+  readonly throttle: ThrottleSettings;
   readonly maxTokensPerUser: number;
   readonly signingKeysFile: string | undefined;
   readonly signingAlg: (typeof SIGNING_ALGORITHMS)[number];
@@ -163,6 +182,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     refreshGraceSeconds: settings.REFRESH_GRACE_SECONDS,
     platforms,
     policy,
+    maxPerPlatform: settings.MAX_PER_PLATFORM,
+    given: new Set(Object.keys(given)),
+    credentials: credentialsOf(settings),
+    throttle: throttleOf(settings),
     maxTokensPerUser: settings.MAX_TOKENS_PER_USER,
     signingKeysFile: settings.SIGNING_KEYS_FILE,
     signingAlg: settings.SIGNING_ALG,
@@ -194,13 +217,44 @@ function contradictions(settings: Settings): string[] {
   if (settings.IDLE_TTL_SECONDS > 0 && settings.IDLE_TTL_SECONDS < MIN_IDLE_SECONDS) {
     faults.push(`IDLE_TTL_SECONDS: 0 (off) or at least ${MIN_IDLE_SECONDS}, as use is noted once a minute`);
   }
-  const keys = [settings.REFRESH_SECRET, settings.ADMIN_API_KEY, settings.GATEWAY_API_KEY].filter(
-    (key) => key !== undefined,
-  );
+  const keys = [
+    settings.REFRESH_SECRET,
+    settings.ADMIN_API_KEY,
+    settings.GATEWAY_API_KEY,
+    settings.CREDENTIALS_SECRET,
+  ].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length) {
     faults.push('REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY: must differ from each other');
   }
+  if (settings.CREDENTIALS === 'delegate') {
+    if (settings.CREDENTIALS_URL === undefined)
+      faults.push('CREDENTIALS_URL: must be given when CREDENTIALS is delegate');
+    if (settings.CREDENTIALS_SECRET === undefined)
+      faults.push('CREDENTIALS_SECRET: must be given when CREDENTIALS is delegate');
+  }
+  if (settings.THROTTLE_MAX_LOCK_SECONDS < settings.THROTTLE_LOCK_SECONDS) {
+    faults.push('THROTTLE_MAX_LOCK_SECONDS: the longest lock cannot be shorter than the first (THROTTLE_LOCK_SECONDS)');
+  }
   return faults;
+}
+
+function credentialsOf({ CREDENTIALS, CREDENTIALS_URL, CREDENTIALS_SECRET }: Settings): Config['credentials'] {
+  if (CREDENTIALS !== 'delegate' || CREDENTIALS_URL === undefined || CREDENTIALS_SECRET === undefined)
+    return { kind: 'password' };
+  return { kind: 'delegate', url: CREDENTIALS_URL, secret: CREDENTIALS_SECRET };
+}
+
+function throttleOf(settings: Settings): ThrottleSettings {
+  return {
+    userFailures: settings.THROTTLE_USER_FAILURES,
+    addressFailures: settings.THROTTLE_ADDRESS_FAILURES,
+    lockMs: settings.THROTTLE_LOCK_SECONDS * 1000,
+    longestLockMs: settings.THROTTLE_MAX_LOCK_SECONDS * 1000,
+    memoryMs: settings.THROTTLE_MEMORY_SECONDS * 1000,
+    userLogins: settings.THROTTLE_USER_LOGINS,
+    addressLogins: settings.THROTTLE_ADDRESS_LOGINS,
+    windowMs: settings.THROTTLE_WINDOW_SECONDS * 1000,
+  };
 }
 
 /** `tv:tv,watch:wearable`: the deployment's own platforms, each with its class. */

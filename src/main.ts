@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { createApp } from './app.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
+import { createDelegate } from './credentials/delegate.ts';
 import { drain } from './http/drain.ts';
 import { createLog, type Logger } from './log.ts';
 import { connectRedis, type RedisTarget } from './redis/connect.ts';
@@ -25,16 +26,18 @@ async function main(): Promise<void> {
   const redis = connectRedis(target);
   redis.on('error', (error: unknown) => log.warn({ err: error }, 'redis connection'));
 
-  const { store, users, keys, clock } = openStore(redis, {
+  const { keys, clock, retention, ...stores } = openStore(redis, {
     keyPrefix: config.keyPrefix,
     shards: config.shards,
     accessTtlSeconds: config.accessTtlSeconds,
+    throttle: config.throttle,
     onTouchFailed: (error) => log.debug({ err: error }, 'last seen was not noted'),
   });
   const deployment = createDeployment(redis, keys, clock, {
     kid: loaded.keys.kid,
     kids: loaded.keys.jwks.keys.map((key) => key.kid),
     strict: config.production,
+    retention,
     warn: (message) => log.warn(message),
   });
 
@@ -43,10 +46,12 @@ async function main(): Promise<void> {
     config,
     secrets: loaded.secrets,
     keys: loaded.keys,
-    store,
-    users,
+    stores,
     readiness: { isDraining: () => draining, check: () => deployment.check() },
     log,
+    ...(config.credentials.kind === 'delegate' && {
+      credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
+    }),
   });
   const server = createServer(app);
 

@@ -20,6 +20,7 @@ export const EVENT_TYPES = [
   'user.unblocked',
   'user.password_changed',
   'user.deleted',
+  'tenant.changed',
 ] as const;
 
 export type TokenEventType = (typeof TOKEN_EVENT_TYPES)[number];
@@ -42,7 +43,7 @@ export const eventSchema = z
     id: z.string(),
     type: z.enum(EVENT_TYPES),
     tenant: z.string(),
-    userId: z.string(),
+    userId: z.string().optional().describe('Absent of `tenant.changed`.'),
     tokenId: z.string().optional(),
     platform: z.string().optional(),
     at: z.iso.datetime().describe('When it happened, by the clock of Redis.'),

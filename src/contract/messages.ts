@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { ERRORS, TOKEN_REASONS, type ErrorCode } from './errors.ts';
 import { actorSchema, eventSchema } from './events.ts';
+import { policyChoiceSchema, tenantConfigSchema } from './tenant-config.ts';
 
 // No control characters and no lone surrogates: what is left can stand in keys, records, headers and logs.
 const text = (min: number, max: number) =>
@@ -33,12 +34,27 @@ const loginOptions = {
   ),
   deviceId: id.describe('Stable for one installation: the same device logging in again replaces its own token.'),
   deviceName: text(0, 128).default('').describe('For people: shown in device lists and to displaced devices.'),
+  interactive: z
+    .boolean()
+    .default(true)
+    .describe('false: nobody is at the device. Such logins are stopped when devices keep signing each other out.'),
   dryRun: z.boolean().default(false).describe('Answer what the login would do, and store nothing.'),
   evict: z.array(tokenIdSchema).max(100).default([]).describe('Tokens of this user to end in the same step.'),
 };
 
 export const loginRequest = z
-  .object({ tenant: id.default(DEFAULT_TENANT), userId: id, password: z.string().min(1).max(256), ...loginOptions })
+  .object({
+    tenant: id.default(DEFAULT_TENANT),
+    userId: id,
+    password: z.string().min(1).max(256),
+    ...loginOptions,
+    deviceProof: z
+      .string()
+      .min(1)
+      .max(4096)
+      .optional()
+      .describe('Any refresh token that this device ever got for this user: strangers’ failures do not lock it out.'),
+  })
   .meta({ id: 'LoginRequest' });
 
 export const issueRequest = z.object(loginOptions).meta({ id: 'IssueRequest' });
@@ -56,6 +72,78 @@ export const logoutRequest = z
       .describe('Instead of a bearer token, when the access token is gone.'),
   })
   .meta({ id: 'LogoutRequest' });
+
+export const tokenForm = z.object({
+  grant_type: z.string().optional(),
+  refresh_token: z.string().optional(),
+});
+
+/** RFC 6749 section 5.1. */
+export const oauthTokenResult = z
+  .object({
+    access_token: z.string(),
+    token_type: z.literal('Bearer'),
+    expires_in: z.int(),
+    refresh_token: z.string(),
+  })
+  .meta({ id: 'OAuthToken' });
+
+/** RFC 6749 section 5.2. */
+export const oauthError = z
+  .object({
+    error: z.enum(['invalid_request', 'invalid_grant', 'unsupported_grant_type', 'invalid_client']),
+    error_description: z.string().optional(),
+  })
+  .meta({ id: 'OAuthError' });
+
+export const presenceRequest = z
+  .object({
+    tokens: z
+      .array(
+        z.object({
+          tenant: id.default(DEFAULT_TENANT),
+          userId: id,
+          tokenId: tokenIdSchema,
+          connectionId: text(0, 128)
+            .default('')
+            .describe('Names the connection, so that a late release by an old one frees nothing.'),
+        }),
+      )
+      .min(1)
+      .max(1000),
+    release: z.boolean().default(false).describe('The connections have ended: begin the grace now.'),
+  })
+  .meta({ id: 'PresenceRequest' });
+
+export const presenceResult = z
+  .object({
+    renewed: z.int().describe('How many were renewed or released.'),
+    refused: z.array(z.object({ tokenId: z.string(), reason: z.enum(TOKEN_REASONS) })),
+  })
+  .meta({ id: 'PresenceResult' });
+
+export const policyRequest = z.object({ policy: policyChoiceSchema }).meta({ id: 'PolicyRequest' });
+export const policyResult = z.object({ policy: policyChoiceSchema.nullable() }).meta({ id: 'PolicyResult' });
+
+const simulatedLogin = z.object({
+  platform: platformName,
+  deviceId: id,
+  evict: z.array(tokenIdSchema).max(100).optional(),
+});
+
+export const simulateRequest = z
+  .object({
+    policy: policyChoiceSchema,
+    tokens: z
+      .array(z.object({ tokenId: tokenIdSchema, platform: platformName, deviceId: id }))
+      .max(1000)
+      .optional()
+      .describe('Oldest first.'),
+    userId: id.optional().describe('Instead of `tokens`: those that this user holds.'),
+    login: simulatedLogin,
+  })
+  .refine((body) => (body.tokens === undefined) !== (body.userId === undefined), 'expected either tokens or userId')
+  .meta({ id: 'SimulateRequest' });
 
 export const introspectForm = z.object({
   token: z.string().min(1),
@@ -146,7 +234,14 @@ export const loginResult = z
 export const refreshResult = z.object({ ...tokenPair, token: tokenSchema }).meta({ id: 'RefreshResult' });
 
 export const conflictSchema = z
-  .object({ tokenId: stored, platform: stored, deviceName: stored, lastSeenAt: time })
+  .object({
+    tokenId: stored,
+    platform: stored,
+    deviceName: stored,
+    lastSeenAt: time,
+    leaseExpiresAt: time.optional().describe('Presence: the seat is kept until then, and for the grace after it.'),
+    inGrace: z.boolean().optional(),
+  })
   .meta({ id: 'Conflict' });
 
 const tagged = z.object({ tokenId: stored, platform: stored }).meta({ id: 'TaggedToken' });
@@ -183,6 +278,21 @@ export const changeUserResult = z
   .object({ user: userSchema, revoked: z.array(tagged) })
   .meta({ id: 'ChangeUserResult' });
 
+export const tenantResult = z
+  .object({
+    tenant: stored,
+    version: z.int().describe('0 = nothing is set.'),
+    config: tenantConfigSchema,
+    effective: z
+      .record(stored, z.object({ value: z.unknown(), source: z.enum(['default', 'environment', 'tenant', 'user']) }))
+      .describe('Each field in force, and where it comes from.'),
+  })
+  .meta({ id: 'Tenant' });
+
+export const blocksResult = z
+  .object({ blocks: z.array(userSchema), next: stored.optional() })
+  .meta({ id: 'BlocksResult' });
+
 /** RFC 7662 section 2.2; inactive answers carry `reason` and `endedBy` unless they are switched off. */
 export const introspectionResult = z
   .object({
@@ -216,6 +326,8 @@ export const metadataResult = z
   .object({
     issuer: stored,
     jwks_uri: stored,
+    token_endpoint: stored,
+    token_endpoint_auth_methods_supported: z.array(stored),
     introspection_endpoint: stored,
     introspection_endpoint_auth_methods_supported: z.array(stored),
     revocation_endpoint: stored,

@@ -4,6 +4,8 @@
  */
 import { hash, verify, type Options } from '@node-rs/argon2';
 import { LatchkeyError } from '../contract/errors.ts';
+import type { UserRecord } from '../tokens/store.ts';
+import type { Credentials } from './credentials.ts';
 
 /** OWASP's second recommended setting for argon2id: 19 MiB, 2 passes, 1 lane. */
 const ARGON2ID: Options = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -29,6 +31,20 @@ export function createPasswords(): Passwords {
       const against = stored ?? (await decoy);
       const right = await inTurn(() => verify(against, password));
       return right && stored !== undefined;
+    },
+  };
+}
+
+/** The built-in directory: the hash in the user's own record. */
+export function createPasswordCredentials(passwords: Passwords): Credentials {
+  return {
+    async prove(user, password, record) {
+      if (!(await passwords.matches(record?.passwordHash, password))) return undefined;
+      const proven = record?.passwordHash;
+      // A new password in the meantime has a new hash: only then the work is done again.
+      const stillGood = async (later: UserRecord | undefined) =>
+        later?.passwordHash === proven || passwords.matches(later?.passwordHash, password);
+      return { userId: user.userId, stillGood };
     },
   };
 }

@@ -95,6 +95,11 @@ export function isActive(token: Token, now: number): boolean {
   return stateOf(token, now) === 'active';
 }
 
+/** Past the lease itself, and within the grace: the device may have crashed, and may come back for its seat. */
+export function isInGrace(token: Token, now: number): boolean {
+  return token.lease !== undefined && now > token.lease.expiresAt && !isLapsed(token, now);
+}
+
 /** A lapsed token is still good, but no longer defends its seat. */
 export function isLapsed(token: Token, now: number): boolean {
   return token.lease !== undefined && now > token.lease.expiresAt + token.lease.graceMs;

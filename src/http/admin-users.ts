@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import {
+  blocksResult,
   changeUserRequest,
   changeUserResult,
   createUserRequest,
@@ -56,6 +57,22 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
         const page = await users.list(tenant, after, limit);
         const next = page.length === limit ? page.at(-1)?.userId : undefined;
         return { status: 200, body: { users: page.map((user) => userView(user, now())), ...(next && { next }) } };
+      },
+    }),
+    endpoint({
+      method: 'get',
+      path: '/admin/blocks',
+      operationId: 'listBlocks',
+      tag: 'admin',
+      summary: 'The blocked users of a tenant, a page at a time',
+      caller: 'admin',
+      query: listUsersQuery,
+      responses: { 200: { description: 'Users whose block holds, in order of userId.', body: blocksResult } },
+      errors: [],
+      async handle({ query: { tenant, after, limit } }) {
+        const page = await users.blocked(tenant, after, limit);
+        const next = page.length === limit ? page.at(-1)?.userId : undefined;
+        return { status: 200, body: { blocks: page.map((user) => userView(user, now())), ...(next && { next }) } };
       },
     }),
     endpoint({

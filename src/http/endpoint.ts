@@ -37,8 +37,10 @@ export type EndpointSpec<C extends CallerKind, P extends z.ZodType, Q extends z.
   readonly query?: Q;
   readonly body?: B;
   readonly bodyType?: 'json' | 'form';
-  /** The body may be left out altogether. */
-  readonly bodyOptional?: boolean;
+  /** Where bodies are bulk by nature; 16kb otherwise. */
+  readonly bodyLimit?: string;
+  /** Documented request headers; handlers read them from the request. */
+  readonly headers?: z.ZodType;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   /** Codes of this endpoint beside those that follow from its caller and body. */
   readonly errors: readonly ErrorCode[];
@@ -121,9 +123,8 @@ function bodyReaders(spec: Endpoint): RequestHandler[] {
   if (spec.body === undefined) return [];
   const form = spec.bodyType === 'form';
   const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
-  const read = form
-    ? express.urlencoded({ limit: BODY_LIMIT, extended: false, type })
-    : express.json({ limit: BODY_LIMIT, type });
+  const limit = spec.bodyLimit ?? BODY_LIMIT;
+  const read = form ? express.urlencoded({ limit, extended: false, type }) : express.json({ limit, type });
   const checkType: RequestHandler = (request, _response, next) => {
     // `is` answers null when there is no body at all: then the schema has the word.
     if (request.is(type) === false) throw new LatchkeyError('unsupported_media_type', { detail: `expected ${type}` });

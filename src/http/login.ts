@@ -28,7 +28,14 @@ const responses = {
   },
 };
 
-const errors = ['user_blocked', 'platform_not_allowed', 'login_declined', 'login_contended', 'not_found'] as const;
+const errors = [
+  'reconnect_war',
+  'user_blocked',
+  'platform_not_allowed',
+  'login_declined',
+  'login_contended',
+  'not_found',
+] as const;
 
 export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
   return [
@@ -41,9 +48,13 @@ export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
       caller: 'none',
       body: loginRequest,
       responses,
-      errors: ['invalid_credentials', 'overloaded', ...errors],
+      errors: ['invalid_credentials', 'too_many_attempts', 'credentials_unavailable', 'overloaded', ...errors],
       async handle({ body, request }) {
-        return replyOf(await login.withPassword(toRequest(body, body, request), body.password), platforms);
+        const { password, deviceProof, ...options } = body;
+        return replyOf(
+          await login.withPassword({ ...toRequest(body, options, request), deviceProof }, password),
+          platforms,
+        );
       },
     }),
     endpoint({
@@ -67,12 +78,11 @@ export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
 }
 
 function toRequest({ tenant, userId }: UserKey, options: LoginOptions, request: Request): LoginRequest {
-  const { platform, deviceId, deviceName, dryRun, evict } = options;
-  return { tenant, userId, platform, deviceId, deviceName, dryRun, evict, ...clientOf(request) };
+  return { ...options, tenant, userId, ...clientOf(request) };
 }
 
 function replyOf(answer: LoginAnswer, platforms: Platforms): Reply {
-  if (answer.kind === 'dry_run') return { status: 200, body: planView(answer.plan) };
+  if (answer.kind === 'dry_run') return { status: 200, body: planView(answer.plan, answer.now) };
   const { token, displaced } = answer.result;
   return {
     status: 200,

@@ -133,25 +133,40 @@ function operationOf(spec: Endpoint, path: string, schemas: SchemaCollector): Js
     security: SECURITY[spec.caller],
     ...parametersOf(spec, path, schemas),
     ...(spec.body && { requestBody: requestBodyOf(spec, spec.body, schemas) }),
-    responses: {
-      ...Object.fromEntries(
-        Object.entries(spec.responses).map(([status, response]) => [status, responseOf(response, schemas)]),
-      ),
-      ...Object.fromEntries([...errorsByStatus(spec)].map(([status, codes]) => [status, problemOf(codes, schemas)])),
-    },
+    responses: responsesOf(spec, schemas),
   };
 }
 
+/** A status that an endpoint declares itself may also be that of a problem: two media types under one status. */
+function responsesOf(spec: Endpoint, schemas: SchemaCollector): Json {
+  const responses = Object.fromEntries(
+    Object.entries(spec.responses).map(([status, response]) => [status, responseOf(response, schemas)]),
+  );
+  for (const [status, codes] of errorsByStatus(spec)) {
+    const own = responses[status];
+    const problem = problemOf(codes, schemas);
+    responses[status] = {
+      ...problem,
+      ...own,
+      content: { ...(own?.['content'] as Json), ...(problem['content'] as Json) },
+    };
+  }
+  return responses;
+}
+
 function parametersOf(spec: Endpoint, path: string, schemas: SchemaCollector): Json {
+  const optional = (place: string, schema: z.ZodType | undefined) =>
+    shapeOf(schema).map(([name, part]) => ({
+      name,
+      in: place,
+      required: !part.safeParse(undefined).success,
+      schema: schemas.add(part, 'input'),
+    }));
   const inPath = shapeOf(spec.params).filter(([name]) => path.includes(`:${name}`));
   const parameters = [
     ...inPath.map(([name, schema]) => ({ name, in: 'path', required: true, schema: schemas.add(schema, 'input') })),
-    ...shapeOf(spec.query).map(([name, schema]) => ({
-      name,
-      in: 'query',
-      required: !schema.safeParse(undefined).success,
-      schema: schemas.add(schema, 'input'),
-    })),
+    ...optional('query', spec.query),
+    ...optional('header', spec.headers),
   ];
   return parameters.length > 0 ? { parameters } : {};
 }

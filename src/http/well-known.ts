@@ -38,6 +38,8 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
         body: {
           issuer,
           jwks_uri: at('/.well-known/jwks.json'),
+          token_endpoint: at('/token'),
+          token_endpoint_auth_methods_supported: ['none'],
           introspection_endpoint: at('/introspect'),
           introspection_endpoint_auth_methods_supported: CLIENT_AUTH,
           revocation_endpoint: at('/revoke'),

@@ -11,7 +11,8 @@ import type { NewToken, UserRecord } from '../tokens/store.ts';
 const US = '\u001F';
 
 /** Fields of one token in the hash; each token has the first two, the others when there is something to say. */
-export const fieldsOf = (tokenId: TokenId) => [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`] as const;
+export const fieldsOf = (tokenId: TokenId) =>
+  [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`, `${tokenId}:l`] as const;
 
 type Fields = Readonly<Record<string, string | null | undefined>>;
 
@@ -36,7 +37,7 @@ export function packDetail(actor: Actor, ip: string, conflicts: readonly TokenId
 }
 
 export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Token | undefined {
-  const [recordField, renewalField, seenField, endField] = fieldsOf(tokenId);
+  const [recordField, renewalField, seenField, endField, leaseField] = fieldsOf(tokenId);
   const record = fields[recordField]?.split(US);
   const renewal = fields[renewalField]?.split(US).map(Number);
   if (record?.length !== 8 || renewal?.length !== 5) return undefined;
@@ -65,6 +66,7 @@ export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Toke
     rotatedAt,
     idleMs,
     ...(end && { end }),
+    ...readLease(fields[leaseField]),
   };
 }
 
@@ -103,14 +105,14 @@ export function readUser(user: UserKey, fields: Fields): UserRecord | undefined 
 /** @param shard makes the stream's entry id unique over all streams */
 export function readEvent(shard: number, entryId: string, packed: string): Event | undefined {
   const parts = packed.split(US);
-  const [type, tenant = '', userId = '', tokenId, platform, at, exp] = parts;
+  const [type, tenant = '', userId, tokenId, platform, at, exp] = parts;
   if (parts.length !== 14 || !EVENT_TYPES.includes(type as EventType)) return undefined;
   const [ip, conflicts] = parts.slice(12);
   return {
     id: `${shard}-${entryId}`,
     type: type as EventType,
     tenant,
-    userId,
+    ...(userId && { userId }),
     ...(tokenId && { tokenId }),
     ...(platform && { platform }),
     at: new Date(Number(at)).toISOString(),
@@ -125,6 +127,27 @@ export function readEvent(shard: number, entryId: string, packed: string): Event
 export function readHistoryEntry(shard: number, entry: string): Event | undefined {
   const cut = entry.indexOf(US);
   return readEvent(shard, entry.slice(0, cut), entry.slice(cut + 1));
+}
+
+/** '' for a token without a lease. */
+export function packLease({ lease }: NewToken): string {
+  return lease === undefined ? '' : [lease.expiresAt, lease.graceMs, ''].join(US);
+}
+
+function readLease(text: string | null | undefined): Pick<Token, 'lease'> {
+  if (typeof text !== 'string') return {};
+  const [expiresAt, graceMs] = text.split(US).map(Number);
+  return { lease: { expiresAt: expiresAt ?? 0, graceMs: graceMs ?? 0 } };
+}
+
+/** Times of the latest displacements. */
+export function readDisplacements(fields: Fields): number[] {
+  return fields[':d']?.split(US).map(Number) ?? [];
+}
+
+/** The code in a token's end, as a script hands it out. */
+export function readEndCode(text: string): TokenReason {
+  return readEnd(text)?.code ?? 'token_revoked';
 }
 
 function readEnd(text: string): TokenEnd | undefined {

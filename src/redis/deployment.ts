@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
+import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
 
 const MIN_MAJOR_VERSION = 7;
@@ -34,6 +35,7 @@ export type DeploymentFacts = {
   readonly kids: readonly string[];
   /** Refuse a Redis that may evict keys, instead of warning. */
   readonly strict: boolean;
+  readonly retention: EventRetention;
   readonly warn: (message: string) => void;
 };
 
@@ -52,6 +54,7 @@ export function createDeployment(
     if (!serverChecked) await checkServer(redis, facts);
     serverChecked = true;
     await agree(redis, keys, facts);
+    await facts.retention.refresh();
   }
 
   return {

@@ -15,7 +15,7 @@ export type Keys = {
   shardOf(user: UserKey): number;
   /** Hash: the user's tokens, their version and sequence. Expires with the last token. */
   tokens(user: UserKey): string;
-  /** Hash: password, block. No expiry. */
+  /** Hash: password, block, policy of their own. No expiry. */
   user(user: UserKey): string;
   /** List: what happened to the user's tokens, newest first. Expires. */
   history(user: UserKey): string;
@@ -23,8 +23,20 @@ export type Keys = {
   events(shard: number): string;
   /** Sorted set: the users of a shard, as {@link Keys.member}. No expiry. */
   users(shard: number): string;
+  /** Sorted set: the blocked users of a shard, as {@link Keys.member}. No expiry. */
+  blocked(shard: number): string;
+  /** Hash: failed and counted logins of a user. Expires. */
+  attempts(user: UserKey): string;
+  /** Hash: the same of an address. Expires. */
+  addressAttempts(address: string): string;
+  /** Hash: the rules of a tenant. No expiry. */
+  tenant(tenant: string): string;
+  /** Stream that tells of a tenant's rules. */
+  tenantEvents(tenant: string): string;
   /** Hash: what every node of a deployment must agree on. No expiry. */
   settings(): string;
+  /** Sorted set: the largest figures that were ever in force in this deployment. No expiry. */
+  longest(): string;
   /** Name of a user within the index of its shard; sorts by tenant, then user. */
   member(user: UserKey): string;
   /** Start of the members of one tenant. */
@@ -40,6 +52,7 @@ export type Keys = {
 export function createKeys(prefix: string, shards: number): Keys {
   const tags = evenTags(shards);
   const shardOf = (user: UserKey) => hash32(memberOf(user)) % shards;
+  const shardOfTenant = (tenant: string) => hash32(memberPrefix(tenant)) % shards;
   const inShard = (shard: number, name: string) => `${prefix}:{${tags[shard]}}:${name}`;
   const ofUser = (kind: string) => (user: UserKey) =>
     inShard(shardOf(user), `${kind}:${encodeURIComponent(user.tenant)}:${encodeURIComponent(user.userId)}`);
@@ -51,7 +64,13 @@ export function createKeys(prefix: string, shards: number): Keys {
     history: ofUser('h'),
     events: (shard) => inShard(shard, 'events'),
     users: (shard) => inShard(shard, 'users'),
+    blocked: (shard) => inShard(shard, 'blocked'),
+    attempts: ofUser('a'),
+    addressAttempts: (address) => `${prefix}:a:${address}`,
+    tenant: (tenant) => inShard(shardOfTenant(tenant), `tenant:${encodeURIComponent(tenant)}`),
+    tenantEvents: (tenant) => inShard(shardOfTenant(tenant), 'events'),
     settings: () => `${prefix}:settings`,
+    longest: () => `${prefix}:longest`,
     member: memberOf,
     memberPrefix,
     userOf: (member) => {

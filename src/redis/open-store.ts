@@ -1,36 +1,46 @@
 /**
  * Owns how the stores are put together on one Redis client. Sends nothing by itself.
  */
-import type { TokenStore, UserStore } from '../tokens/store.ts';
+import type { Stores } from '../tokens/store.ts';
+import { createAttemptStore, type ThrottleSettings } from './attempt-store.ts';
 import { createRedisClock, type RedisClock } from './clock.ts';
 import type { RedisClient } from './connect.ts';
+import { createEventRetention, type EventRetention } from './event-retention.ts';
 import { createKeys, type Keys } from './keys.ts';
 import { defineScripts } from './scripts.ts';
+import { createTenantStore } from './tenant-store.ts';
 import { createTokenStore } from './token-store.ts';
 import { createUserScope } from './user-scope.ts';
 import { createUserStore } from './user-store.ts';
-
-/** How much longer than the longest access token the feed keeps an event, so that a late reader misses none that matters. */
-const EVENTS_MARGIN_MS = 10 * 60 * 1000;
 
 export type StoreOptions = {
   readonly keyPrefix: string;
   readonly shards: number;
   readonly accessTtlSeconds: number;
+  readonly throttle: ThrottleSettings;
   /** Hears of "last seen" notes that failed; they are not worth failing a request. */
   readonly onTouchFailed: (error: unknown) => void;
 };
 
-export type OpenStore = {
-  readonly store: TokenStore;
-  readonly users: UserStore;
+export type OpenStore = Stores & {
   readonly keys: Keys;
   readonly clock: RedisClock;
+  readonly retention: EventRetention;
 };
 
 export function openStore(redis: RedisClient, options: StoreOptions, clock = createRedisClock()): OpenStore {
   defineScripts(redis);
   const keys = createKeys(options.keyPrefix, options.shards);
-  const scope = createUserScope(redis, keys, clock, options.accessTtlSeconds * 1000 + EVENTS_MARGIN_MS);
-  return { store: createTokenStore(scope, options.onTouchFailed), users: createUserStore(scope), keys, clock };
+  const retention = createEventRetention(redis, keys, options.accessTtlSeconds * 1000);
+  const scope = createUserScope(redis, keys, clock, retention);
+  const tenants = createTenantStore(scope);
+  return {
+    store: createTokenStore(scope, tenants, options.onTouchFailed),
+    users: createUserStore(scope),
+    tenants,
+    attempts: createAttemptStore(scope, options.throttle),
+    keys,
+    clock,
+    retention,
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * Owns the scripts: loads each from its file, with the shared head before it, and gives it a typed command.
+ * Owns the scripts: loads each from its file, with the shared parts before it, and gives it a typed command.
  * Must not know what the replies mean; token-store.ts and user-store.ts do.
  */
 import { readFileSync } from 'node:fs';
@@ -24,6 +24,9 @@ declare module 'ioredis' {
         renewal: string,
         expiresAt: number,
         detail: string,
+        lease: string,
+        displacements: number,
+        displacementsRemembered: number,
         forgetCount: number,
         ...rest: string[],
       ]
@@ -61,6 +64,35 @@ declare module 'ioredis' {
       Context
     >;
     touchToken(...args: [...Four, ...ScriptContext, tokenId: string]): Result<['TOUCHED' | 'SKIPPED', number], Context>;
+    renewLease(
+      ...args: [
+        ...Four,
+        ...ScriptContext,
+        tokenId: string,
+        mode: 'renew' | 'release',
+        leaseMs: number,
+        graceMs: number,
+        connectionId: string,
+      ]
+    ): Result<['RENEWED' | 'KEPT' | 'EXPIRED' | 'UNKNOWN', number] | ['ENDED', number, string], Context>;
+    setUserPolicy(...args: [...Four, ...ScriptContext, policy: string]): Result<['CHANGED', number], Context>;
+    putTenant(
+      ...args: [
+        tenantKey: string,
+        events: string,
+        tenant: string,
+        eventsKeptMs: number,
+        expected: string,
+        config: string,
+        detail: string,
+      ]
+    ): Result<['CHANGED', number, number] | ['MISMATCH', number], Context>;
+    countAttempt(
+      ...args: [key: string, limit: number, windowMs: number, ...kinds: string[]]
+    ): Result<['ALLOWED', number, number[]], Context>;
+    countFailure(
+      ...args: [key: string, kind: string, free: number, firstMs: number, longestMs: number, memoryMs: number]
+    ): Result<['COUNTED', number, number], Context>;
     createUser(
       ...args: [...Four, index: string, ...ScriptContext, member: string, passwordHash: string]
     ): Result<['CREATED', number, Flat] | ['EXISTS', number], Context>;
@@ -68,6 +100,7 @@ declare module 'ioredis' {
       ...args: [
         ...Four,
         index: string,
+        blocks: string,
         ...ScriptContext,
         member: string,
         passwordHash: string,
@@ -79,7 +112,16 @@ declare module 'ioredis' {
       ]
     ): Result<['CHANGED', number, Flat, Flat], Context>;
     deleteUser(
-      ...args: [...Four, index: string, ...ScriptContext, member: string, code: string, event: string, actor: string]
+      ...args: [
+        ...Four,
+        index: string,
+        blocks: string,
+        ...ScriptContext,
+        member: string,
+        code: string,
+        event: string,
+        actor: string,
+      ]
     ): Result<['DELETED', number, Flat] | ['UNKNOWN', number], Context>;
   }
 }
@@ -87,23 +129,31 @@ declare module 'ioredis' {
 /** A script that frees memory or seats must also run when Redis is out of memory. */
 const ALLOWED_OUT_OF_MEMORY = 'flags=allow-oom';
 
+/** What stands before a script: what all share, and for those on a user what is known of records. */
+const BASE = ['base'];
+const USER = ['base', 'lib'];
+
 const SCRIPTS = [
-  { command: 'applyLogin', file: 'apply-login', keys: 4, flags: '' },
-  { command: 'declineLogin', file: 'decline-login', keys: 4, flags: '' },
-  { command: 'endTokens', file: 'end-tokens', keys: 4, flags: ALLOWED_OUT_OF_MEMORY },
-  { command: 'rotateRefresh', file: 'rotate-refresh', keys: 4, flags: '' },
-  { command: 'touchToken', file: 'touch-token', keys: 4, flags: '' },
-  { command: 'createUser', file: 'create-user', keys: 5, flags: '' },
-  { command: 'changeUser', file: 'change-user', keys: 5, flags: ALLOWED_OUT_OF_MEMORY },
-  { command: 'deleteUser', file: 'delete-user', keys: 5, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'applyLogin', file: 'apply-login', heads: USER, keys: 4, flags: '' },
+  { command: 'declineLogin', file: 'decline-login', heads: USER, keys: 4, flags: '' },
+  { command: 'endTokens', file: 'end-tokens', heads: USER, keys: 4, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'rotateRefresh', file: 'rotate-refresh', heads: USER, keys: 4, flags: '' },
+  { command: 'touchToken', file: 'touch-token', heads: USER, keys: 4, flags: '' },
+  { command: 'renewLease', file: 'renew-lease', heads: USER, keys: 4, flags: '' },
+  { command: 'createUser', file: 'create-user', heads: USER, keys: 5, flags: '' },
+  { command: 'changeUser', file: 'change-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'deleteUser', file: 'delete-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'setUserPolicy', file: 'set-user-policy', heads: USER, keys: 4, flags: '' },
+  { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 2, flags: '' },
+  { command: 'countAttempt', file: 'count-attempt', heads: BASE, keys: 1, flags: '' },
+  { command: 'countFailure', file: 'count-failure', heads: BASE, keys: 1, flags: '' },
 ] as const;
 
 /** Gives the client one command a script (sent by digest, in full when Redis does not have it yet). */
 export function defineScripts(redis: RedisClient): void {
-  const head = source('lib');
-  for (const { command, file, keys, flags } of SCRIPTS) {
+  for (const { command, file, heads, keys, flags } of SCRIPTS) {
     // With a first line of this form Redis refuses the script before it begins where it could not finish it.
-    const lua = `#!lua ${flags}\n${head}\n${source(file)}`;
+    const lua = `#!lua ${flags}\n${[...heads, file].map(source).join('\n')}`;
     redis.defineCommand(command, { numberOfKeys: keys, lua });
   }
 }

@@ -5,13 +5,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../contract/errors.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
-import type { Decision, NewToken, Selector, Snapshot, TokenStore } from '../tokens/store.ts';
+import type {
+  Decision,
+  LeaseAnswer,
+  LeaseChange,
+  Selector,
+  Snapshot,
+  TenantStore,
+  TokenStore,
+} from '../tokens/store.ts';
+import { readPolicyChoice } from './tenant-store.ts';
 import {
   fieldsOf,
   packActor,
   packDetail,
+  packLease,
   packRecord,
   packRenewal,
+  readDisplacements,
+  readEndCode,
   readHistoryEntry,
   readToken,
   readTokens,
@@ -26,16 +38,29 @@ const MAX_TRIES = 8;
 /** The first retry goes out at once; each later one waits a random part of this, doubled every time (ms). */
 const JITTER_MS = 4;
 
-export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknown) => void): TokenStore {
+export function createTokenStore(
+  scope: UserScope,
+  tenants: TenantStore,
+  onTouchFailed: (error: unknown) => void,
+): TokenStore {
   const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
   /** When a snapshot was asked for, by the count of this process's own changes. */
   const marks = new WeakMap<Snapshot, number>();
 
-  function toSnapshot(user: UserKey, tokenFields: Fields, userFields: Fields, mark: number): Snapshot {
-    const state = {
+  function toSnapshot(
+    user: UserKey,
+    tokenFields: Fields,
+    userFields: Fields,
+    more: Pick<Snapshot, 'tenantConfig'>,
+    mark: number,
+  ) {
+    const state: Snapshot = {
       version: readVersion(tokenFields, userFields),
       ...readTokens(user, tokenFields),
       user: readUser(user, userFields),
+      policyOverride: readPolicyChoice(userFields['policy']),
+      tenantConfig: more.tenantConfig,
+      displacements: readDisplacements(tokenFields),
       now: clock.now(),
     };
     marks.set(state, mark);
@@ -45,10 +70,12 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
   async function snapshot(user: UserKey): Promise<Snapshot> {
     const mark = turns.mark();
     // Not one transaction: a change between the two reads shows in the version, which is made of both.
-    const [tokenFields, userFields] = await answerOf(
-      Promise.all([redis.hgetall(keys.tokens(user)), redis.hgetall(keys.user(user))]),
-    );
-    return toSnapshot(user, tokenFields, userFields, mark);
+    const [tokenFields, userFields, tenant] = await Promise.all([
+      answerOf(redis.hgetall(keys.tokens(user))),
+      answerOf(redis.hgetall(keys.user(user))),
+      tenants.find(user.tenant),
+    ]);
+    return toSnapshot(user, tokenFields, userFields, { tenantConfig: tenant?.config }, mark);
   }
 
   /** The fresh snapshot when another process was first, undefined when the decision stands. */
@@ -75,12 +102,15 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
         packRenewal(token),
         token.expiresAt,
         packDetail(decision.actor, token.ip, []),
+        packLease(token),
+        decision.plan.kick.size + end.deleted,
+        decision.displacementsRemembered,
         forget.length,
         ...forget,
-        ...end,
+        ...end.fields,
       ),
     );
-    if (reply[0] === 'CONFLICT') return toSnapshot(user, readFlatHash(reply[2]), readFlatHash(reply[3]), mark);
+    if (reply[0] === 'CONFLICT') return toSnapshot(user, readFlatHash(reply[2]), readFlatHash(reply[3]), state, mark);
     turns.changed(keys.member(user));
     return undefined;
   }
@@ -100,6 +130,18 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
       state = fresh;
     }
     throw new LatchkeyError('login_contended');
+  }
+
+  async function renewLease(change: LeaseChange): Promise<LeaseAnswer> {
+    const { tokenId, release, presence, connectionId } = change;
+    const mode = release ? 'release' : 'renew';
+    const { leaseMs, graceMs } = presence ?? { leaseMs: 0, graceMs: 0 };
+    const [word, , ended] = await run(() =>
+      redis.renewLease(...keysOf(change), ...contextOf(change), tokenId, mode, leaseMs, graceMs, connectionId),
+    );
+    if (word === 'RENEWED' || word === 'KEPT') return { renewed: word === 'RENEWED' };
+    if (word === 'ENDED') return { renewed: false, refused: readEndCode(ended ?? '') };
+    return { renewed: false, refused: word === 'EXPIRED' ? 'token_expired' : 'token_unknown' };
   }
 
   return {
@@ -159,6 +201,8 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
       return { kind: 'reused' };
     },
 
+    lease: (changes) => Promise.all(changes.map(renewLease)),
+
     touch(user, tokenId) {
       run(() => redis.touchToken(...keysOf(user), ...contextOf(user), tokenId)).catch(onTouchFailed);
     },
@@ -174,23 +218,21 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
 type Fields = Readonly<Record<string, string>>;
 
 /** A plan as the script takes it: records to forget, and for each token to end its id, code, event and actor. */
-function writesOf({ plan, actor }: { plan: Decision['plan']; actor: Actor; token: NewToken }) {
-  const end: string[] = [];
+function writesOf({ plan, actor }: Pick<Decision, 'plan' | 'actor'>) {
+  const fields: string[] = [];
   const endWith = (cause: Cause, tokenIds: Iterable<TokenId>) => {
     for (const tokenId of tokenIds) {
       const { code, event } = CAUSES[cause];
       const ground = plan.grounds.get(tokenId);
-      end.push(tokenId, cause === 'delete' ? '' : code, event, packActor({ ...actor, ...ground }));
+      fields.push(tokenId, cause === 'delete' ? '' : code, event, packActor({ ...actor, ...ground }));
     }
   };
+  const gone = [...plan.delete.keys()];
+  const deleted = gone.filter((tokenId) => plan.grounds.has(tokenId));
   endWith('replace', plan.replace.keys());
   endWith('kick', plan.kick.keys());
-  const deleted = [...plan.delete.keys()];
-  endWith(
-    'delete',
-    deleted.filter((tokenId) => plan.grounds.has(tokenId)),
-  );
-  return { forget: deleted.filter((tokenId) => !plan.grounds.has(tokenId)), end };
+  endWith('delete', deleted);
+  return { forget: gone.filter((tokenId) => !plan.grounds.has(tokenId)), end: { fields, deleted: deleted.length } };
 }
 
 function namedBy(selector: Selector): readonly string[] {

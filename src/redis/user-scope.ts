@@ -6,6 +6,7 @@ import type { UserKey } from '../domain/token.ts';
 import type { Ended } from '../tokens/store.ts';
 import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
+import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
 import { UserTurns } from './user-turns.ts';
 
@@ -17,6 +18,10 @@ export type UserScope = {
   readonly keys: Keys;
   readonly clock: RedisClock;
   readonly turns: UserTurns;
+  /** How long the feed keeps an event now: longer than any access token of the deployment lives. */
+  readonly eventsKeptMs: () => number;
+  /** Makes the deployment keep events for access tokens that live so long. Never shortens. */
+  readonly keepEventsFor: (accessMs: number) => Promise<void>;
   /** tokens, user, history, events */
   readonly keysOf: (user: UserKey) => [string, string, string, string];
   readonly contextOf: (user: UserKey) => [string, string, number, number];
@@ -24,15 +29,22 @@ export type UserScope = {
   readonly run: <T extends readonly [string, number, ...unknown[]]>(call: () => Promise<T>) => Promise<T>;
 };
 
-/** @param eventsKeptMs how long the feed keeps an event; longer than the longest life of an access token */
-export function createUserScope(redis: RedisClient, keys: Keys, clock: RedisClock, eventsKeptMs: number): UserScope {
+/** @param retention how long the feed keeps events */
+export function createUserScope(
+  redis: RedisClient,
+  keys: Keys,
+  clock: RedisClock,
+  retention: EventRetention,
+): UserScope {
   return {
     redis,
     keys,
     clock,
     turns: new UserTurns(),
     keysOf: (user) => [keys.tokens(user), keys.user(user), keys.history(user), keys.events(keys.shardOf(user))],
-    contextOf: (user) => [user.tenant, user.userId, eventsKeptMs, HISTORY_KEPT_MS],
+    contextOf: (user) => [user.tenant, user.userId, retention.keptMs(), HISTORY_KEPT_MS],
+    eventsKeptMs: retention.keptMs,
+    keepEventsFor: retention.raise,
     async run(call) {
       const sentAt = performance.now();
       const reply = await answerOf(call());

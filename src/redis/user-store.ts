@@ -3,17 +3,32 @@
  * Must not know passwords, only their hashes.
  */
 import { CAUSES, type Actor, type UserKey } from '../domain/token.ts';
-import type { UserChange, UserRecord, UserStore } from '../tokens/store.ts';
+import { isBlocked, type UserChange, type UserRecord, type UserStore } from '../tokens/store.ts';
 import { packActor, readUser } from './codec.ts';
 import { answerOf } from './connect.ts';
 import { readEnded, readFlatHash, type UserScope } from './user-scope.ts';
 
 export function createUserStore(scope: UserScope): UserStore {
-  const { redis, keys, turns, keysOf, contextOf, run } = scope;
+  const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
   const fiveKeysOf = (user: UserKey) => [...keysOf(user), keys.users(keys.shardOf(user))] as const;
+  const sixKeysOf = (user: UserKey) => [...fiveKeysOf(user), keys.blocked(keys.shardOf(user))] as const;
 
   async function find(user: UserKey): Promise<UserRecord | undefined> {
     return readUser(user, await answerOf(redis.hgetall(keys.user(user))));
+  }
+
+  /** Users of an index in the order of their userIds: as many of each shard as are wanted of all. */
+  async function page(index: (shard: number) => string, tenant: string, after: string | undefined, limit: number) {
+    const prefix = keys.memberPrefix(tenant);
+    const from = after === undefined ? `[${prefix}` : `(${keys.member({ tenant, userId: after })}`;
+    const to = `(${prefix}\u00FF`;
+    const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
+    const pages = await answerOf(
+      Promise.all(shards.map((shard) => redis.zrange(index(shard), from, to, 'BYLEX', 'LIMIT', 0, limit))),
+    );
+    const members = pages.flat().toSorted().slice(0, limit);
+    const records = await Promise.all(members.map((member) => find(keys.userOf(member))));
+    return records.filter((record) => record !== undefined);
   }
 
   return {
@@ -26,23 +41,30 @@ export function createUserStore(scope: UserScope): UserStore {
       return reply[0] === 'CREATED' ? readUser(user, readFlatHash(reply[2])) : undefined;
     },
 
-    async list(tenant, after, limit) {
-      const prefix = keys.memberPrefix(tenant);
-      const from = after === undefined ? `[${prefix}` : `(${keys.member({ tenant, userId: after })}`;
-      const to = `(${prefix}\u00FF`;
-      const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
-      const pages = await answerOf(
-        Promise.all(shards.map((shard) => redis.zrange(keys.users(shard), from, to, 'BYLEX', 'LIMIT', 0, limit))),
-      );
-      const members = pages.flat().toSorted().slice(0, limit);
-      const records = await Promise.all(members.map((member) => find(keys.userOf(member))));
-      return records.filter((record) => record !== undefined);
+    list: (tenant, after, limit) => page((shard) => keys.users(shard), tenant, after, limit),
+
+    async blocked(tenant, after, limit) {
+      const holding: UserRecord[] = [];
+      let from = after;
+      // A block that ran out stays in the index until its user changes, so a page may have to read on.
+      for (;;) {
+        const records = await page((shard) => keys.blocked(shard), tenant, from, limit);
+        holding.push(...records.filter((record) => isBlocked(record, clock.now())));
+        from = records.at(-1)?.userId;
+        if (records.length < limit || holding.length >= limit) return holding.slice(0, limit);
+      }
+    },
+
+    async setPolicy(user, policy) {
+      const text = policy === null ? '' : JSON.stringify(policy);
+      await run(() => redis.setUserPolicy(...keysOf(user), ...contextOf(user), text));
+      turns.changed(keys.member(user));
     },
 
     async change(user, change, actor) {
       const [, , fields, ended] = await run(() =>
         redis.changeUser(
-          ...fiveKeysOf(user),
+          ...sixKeysOf(user),
           ...contextOf(user),
           keys.member(user),
           change.passwordHash ?? '',
@@ -63,7 +85,7 @@ export function createUserStore(scope: UserScope): UserStore {
       const { code, event } = CAUSES.revoke;
       const packed = packActor({ ...actor, reason: 'user_deleted' });
       const reply = await run(() =>
-        redis.deleteUser(...fiveKeysOf(user), ...contextOf(user), keys.member(user), code, event, packed),
+        redis.deleteUser(...sixKeysOf(user), ...contextOf(user), keys.member(user), code, event, packed),
       );
       turns.changed(keys.member(user));
       return reply[0] === 'DELETED' ? readEnded(reply[2]) : undefined;

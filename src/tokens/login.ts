@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { LatchkeyError } from '../contract/errors.ts';
-import { allows, resolve } from '../domain/policies/engine.ts';
+import type { Credentials } from '../credentials/credentials.ts';
+import { allows } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
 import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
 import {
@@ -16,16 +17,16 @@ import {
   type TokenState,
   type UserKey,
 } from '../domain/token.ts';
-import type { Passwords } from '../credentials/password.ts';
+import { assertNoWar, DISPLACEMENTS_REMEMBERED } from './war.ts';
+import { planLogin } from './planning.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
-import { expiriesOf, type Rules } from './rules.ts';
+import { expiriesOf, type RuleBook, type Rules } from './rules.ts';
 import type { Signer } from './signer.ts';
-import { conflictView } from './views.ts';
 import { isBlocked, type Decision, type NewToken, type Snapshot, type TokenStore } from './store.ts';
+import { provesDevice, type Throttle } from './throttle.ts';
+import { declineView } from './views.ts';
 
 const TOKEN_ID_BYTES = 16;
-/** Of `retryAfterSeconds` where no seat frees itself. */
-const DECLINED_RETRY_SECONDS = 60;
 
 export type LoginRequest = UserKey & {
   readonly platform: Platform;
@@ -33,6 +34,10 @@ export type LoginRequest = UserKey & {
   readonly deviceName: string;
   readonly evict: readonly TokenId[];
   readonly dryRun: boolean;
+  /** False: nobody is at the device, it logs in by itself. */
+  readonly interactive: boolean;
+  /** Any refresh token that this device ever got for this user. */
+  readonly deviceProof?: string | undefined;
   readonly ip: string;
   readonly userAgent: string;
 };
@@ -49,10 +54,10 @@ export type LoginResult = {
 
 export type LoginAnswer =
   | { readonly kind: 'signed_in'; readonly result: LoginResult }
-  | { readonly kind: 'dry_run'; readonly plan: Plan };
+  | { readonly kind: 'dry_run'; readonly plan: Plan; readonly now: number };
 
 export type Login = {
-  /** `invalid_credentials`, `user_blocked`, `platform_not_allowed`, `login_declined`, `not_found` (evict), … */
+  /** `invalid_credentials`, `too_many_attempts`, `user_blocked`, `platform_not_allowed`, `login_declined`, … */
   withPassword(request: LoginRequest, password: string): Promise<LoginAnswer>;
   /** Trusted issuance: the caller vouches for the user. The only way to a token of the admin platform. */
   trusted(request: LoginRequest): Promise<LoginAnswer>;
@@ -62,92 +67,94 @@ export type LoginDeps = {
   readonly store: TokenStore;
   readonly signer: Signer;
   readonly refreshTokens: RefreshTokens;
-  readonly passwords: Passwords;
-  readonly rules: Rules;
+  readonly credentials: Credentials;
+  readonly throttle: Throttle;
+  readonly ruleBook: RuleBook;
 };
 
 /** Throws unless the user may log in as the state stands; called again when the state has changed. */
 type Admit = (state: Snapshot) => Promise<void>;
 
-export function createLogin({ store, signer, refreshTokens, passwords, rules }: LoginDeps): Login {
-  async function login(request: LoginRequest, admit: Admit): Promise<LoginAnswer> {
-    const user = { tenant: request.tenant, userId: request.userId };
-    const start = await store.snapshot(user);
-    if (!allows(rules.policy, request.platform, rules.platforms)) throw new LatchkeyError('platform_not_allowed');
-    await admit(start);
-    if (request.dryRun) return { kind: 'dry_run', plan: planOf(request, start, rules) };
+export function createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook }: LoginDeps): Login {
+  const rulesOf = (request: LoginRequest, state: Snapshot) =>
+    ruleBook.rulesFor(request.platform, state.tenantConfig, state.policyOverride);
 
-    const token = draft(request, rules, store.now());
+  async function login(request: LoginRequest, start: Snapshot, admit: Admit): Promise<LoginAnswer> {
+    await admit(start);
+    if (request.dryRun)
+      return { kind: 'dry_run', plan: planLogin(request, start, rulesOf(request, start)), now: start.now };
+
+    const token = draft(request, rulesOf(request, start), store.now());
     let accessToken: string | undefined;
-    const decision = await store.update(start, user, async (state) => {
-      if (state !== start) await admit(state);
-      const plan = planOf(request, state, rules);
-      if (plan.declined) return decline(request, plan);
+    const decision = await store.update(start, request, async (state) => {
+      const rules = rulesOf(request, state);
+      if (state !== start) {
+        assertAllowed(request, rules);
+        await admit(state);
+      }
+      const plan = planLogin(request, state, rules);
+      if (plan.declined) return { ...decline(request, plan), now: state.now };
+      if (!request.interactive) assertNoWar(plan, state, rules);
       accessToken ??= await signer.sign(token, token.createdAt);
-      return { apply: true, token, plan, actor: actorOf(request), displaced: displacedBy(plan, state) } as const;
+      const displacementsRemembered = rules.war === undefined ? 0 : DISPLACEMENTS_REMEMBERED;
+      const displaced = displacedBy(plan, state);
+      return { apply: true, token, plan, actor: actorOf(request), displacementsRemembered, displaced } as const;
     });
-    if (!decision.apply || accessToken === undefined) throw declinedError(decision.plan);
+    if (!decision.apply) throw declinedError(decision.plan, decision.now);
+    if (accessToken === undefined) throw new Error('a login was applied without a signature');
     const refreshToken = refreshTokens.make(token, token.generation);
     return { kind: 'signed_in', result: { accessToken, refreshToken, token, displaced: decision.displaced } };
   }
 
   return {
-    withPassword(request, password) {
-      assertKnown(request.platform, rules);
+    async withPassword(request, password) {
+      ruleBook.assertKnown(request.platform);
       if (request.platform === ADMIN_PLATFORM) throw new LatchkeyError('platform_not_allowed');
-      return login(request, admitByPassword(passwords, password));
+      const attempt = { user: request, address: request.ip, deviceId: request.deviceId };
+      const [start, waits] = await Promise.all([store.snapshot(request), throttle.begin(attempt)]);
+      assertAllowed(request, rulesOf(request, start));
+      const { deviceProof } = request;
+      const isKnownDevice = deviceProof !== undefined && provesDevice(deviceProof, attempt, start, refreshTokens);
+      throttle.assertFree(waits, isKnownDevice);
+
+      const proof = await credentials.prove(request, password, start.user);
+      if (proof === undefined) return throttle.refuse(attempt, isKnownDevice);
+      const admit: Admit = async (state) => {
+        if (!(await proof.stillGood(state.user))) throw new LatchkeyError('invalid_credentials');
+        assertNotBlocked(state);
+      };
+      if (proof.userId === request.userId) return login(request, start, admit);
+      // The directory knows the user under another name: that one holds the tokens.
+      const known = { ...request, userId: proof.userId };
+      const state = await store.snapshot(known);
+      assertAllowed(known, rulesOf(known, state));
+      return login(known, state, admit);
     },
-    trusted(request) {
-      assertKnown(request.platform, rules);
-      return login(request, admitUnlessBlocked);
+
+    async trusted(request) {
+      ruleBook.assertKnown(request.platform);
+      const start = await store.snapshot(request);
+      assertAllowed(request, rulesOf(request, start));
+      return login(request, start, async (state) => assertNotBlocked(state));
     },
   };
 }
 
-function assertKnown(platform: Platform, { platforms }: Rules): void {
-  if (platforms.has(platform)) return;
-  throw new LatchkeyError('invalid_request', { detail: `unknown platform; valid: ${platforms.names.join(', ')}` });
+function assertAllowed({ platform }: LoginRequest, { policy, platforms }: Rules): void {
+  if (!allows(policy, platform, platforms)) throw new LatchkeyError('platform_not_allowed');
 }
 
-/** The password is checked once for each hash that the state shows: a new password in the meantime asks again. */
-function admitByPassword(passwords: Passwords, password: string): Admit {
-  let proven: string | undefined;
-  return async (state) => {
-    const stored = state.user?.passwordHash;
-    if (stored === undefined || stored !== proven) {
-      if (!(await passwords.matches(stored, password))) throw new LatchkeyError('invalid_credentials');
-      proven = stored;
-    }
-    await admitUnlessBlocked(state);
-  };
-}
-
-async function admitUnlessBlocked(state: Snapshot): Promise<void> {
+function assertNotBlocked(state: Snapshot): void {
   if (!isBlocked(state.user, state.now)) return;
-  const until = state.user?.block?.until;
-  const reason = state.user?.block?.reason;
+  const { until, reason } = state.user?.block ?? {};
   throw new LatchkeyError('user_blocked', {
     extra: { ...(until && { until: new Date(until).toISOString() }), ...(reason && { reason }) },
   });
 }
 
-function planOf(request: LoginRequest, state: Snapshot, rules: Rules): Plan {
-  const unknown = request.evict.filter((tokenId) => !state.tokens.some((token) => token.tokenId === tokenId));
-  if (unknown.length > 0)
-    throw new LatchkeyError('not_found', { detail: 'evict names a token that this user does not have' });
-  return resolve({
-    incoming: request,
-    tokens: state.tokens,
-    unreadable: state.unreadable,
-    policy: rules.policy,
-    platforms: rules.platforms,
-    maxTokens: rules.maxTokens,
-    now: state.now,
-  });
-}
-
 function draft(request: LoginRequest, rules: Rules, now: number): NewToken {
   const { tenant, userId, platform, deviceId, deviceName, ip, userAgent } = request;
+  const { presence } = rules;
   return {
     tenant,
     userId,
@@ -156,11 +163,12 @@ function draft(request: LoginRequest, rules: Rules, now: number): NewToken {
     deviceId,
     deviceName,
     createdAt: now,
-    ...expiriesOf(rules, now),
+    ...expiriesOf(rules, now, now),
     generation: 1,
     rotatedAt: now,
     idleMs: rules.idleMs,
     salt: makeSalt(),
+    ...(presence && { lease: { expiresAt: now + presence.leaseMs, graceMs: presence.graceMs } }),
     ip,
     userAgent,
   };
@@ -185,9 +193,7 @@ function decline(request: LoginRequest, plan: Plan): Decision & { readonly apply
   return { apply: false, plan, actor: actorOf(request), platform: request.platform, ip: request.ip };
 }
 
-function declinedError(plan: Plan): LatchkeyError {
-  return new LatchkeyError('login_declined', {
-    retryAfterSeconds: DECLINED_RETRY_SECONDS,
-    extra: { retryAfterSeconds: DECLINED_RETRY_SECONDS, conflicts: plan.conflicts.map(conflictView) },
-  });
+function declinedError(plan: Plan, now: number): LatchkeyError {
+  const extra = declineView(plan, now);
+  return new LatchkeyError('login_declined', { retryAfterSeconds: extra.retryAfterSeconds, extra });
 }

@@ -4,9 +4,9 @@
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Token } from '../domain/token.ts';
 import type { RefreshLocator, RefreshTokens } from './refresh-token.ts';
-import { expiriesOf, type Rules } from './rules.ts';
+import { expiriesOf, type RuleBook } from './rules.ts';
 import type { Signer } from './signer.ts';
-import type { TokenStore } from './store.ts';
+import type { TenantStore, TokenStore } from './store.ts';
 import { refusalOf, verdictOf } from './verdict.ts';
 
 export type RefreshResult = { readonly accessToken: string; readonly refreshToken: string; readonly token: Token };
@@ -15,18 +15,29 @@ export type RefreshDeps = {
   readonly store: TokenStore;
   readonly signer: Signer;
   readonly refreshTokens: RefreshTokens;
-  readonly rules: Rules;
+  readonly tenants: TenantStore;
+  readonly ruleBook: RuleBook;
 };
 
 /** Throws the reason (401) when the refresh token or its token is no good. */
 export type Refresh = (refreshToken: string) => Promise<RefreshResult>;
 
-export function createRefresh({ store, signer, refreshTokens, rules }: RefreshDeps): Refresh {
+export function createRefresh({ store, signer, refreshTokens, tenants, ruleBook }: RefreshDeps): Refresh {
+  /** The tenant's rules, sent for together with the token. */
+  async function tenantConfigOf(refreshToken: string) {
+    const locator = refreshTokens.locate(refreshToken);
+    return locator && (await tenants.find(locator.tenant))?.config;
+  }
+
   return async (refreshToken) => {
-    const { token, locator } = await findByRefreshToken(store, refreshTokens, refreshToken);
+    const [{ token, locator }, tenant] = await Promise.all([
+      findByRefreshToken(store, refreshTokens, refreshToken),
+      tenantConfigOf(refreshToken),
+    ]);
     assertGood(token, store);
+    const rules = ruleBook.rulesFor(token.platform, tenant, undefined);
     const now = store.now();
-    const { expiresAt, accessExpiresAt } = expiriesOf(rules, now);
+    const { expiresAt, accessExpiresAt } = expiriesOf(rules, now, token.createdAt);
     const renewed = { ...token, expiresAt, accessExpiresAt: Math.max(accessExpiresAt, token.accessExpiresAt) };
     const accessToken = await signer.sign({ ...token, accessExpiresAt }, now);
     const result = await store.rotate(token, {

@@ -10,6 +10,8 @@
  *   happened; it is not sent again.
  */
 import type { Event } from '../contract/events.ts';
+import type { PolicyChoice, TenantConfig } from '../contract/tenant-config.ts';
+import type { TokenReason } from '../contract/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Platform } from '../domain/platform.ts';
 import type { Actor, Cause, Token, TokenId, UserKey } from '../domain/token.ts';
@@ -36,6 +38,12 @@ export type Snapshot = {
   readonly tokens: readonly Token[];
   readonly unreadable: readonly TokenId[];
   readonly user: UserRecord | undefined;
+  /** The user's own policy, which goes before the tenant's. */
+  readonly policyOverride: PolicyChoice | undefined;
+  /** The tenant's rules, as they were when the user was first read for this update. */
+  readonly tenantConfig: TenantConfig | undefined;
+  /** Times of the latest displacements by logins of this user, oldest first; noted where the tenant asks for it. */
+  readonly displacements: readonly number[];
   readonly now: number;
 };
 
@@ -43,7 +51,14 @@ export type NewToken = Omit<Token, 'seq' | 'lastSeenAt' | 'end'>;
 
 /** What a login has decided: write the new token and carry out the plan, or only tell of the decline. */
 export type Decision =
-  | { readonly apply: true; readonly token: NewToken; readonly plan: Plan; readonly actor: Actor }
+  | {
+      readonly apply: true;
+      readonly token: NewToken;
+      readonly plan: Plan;
+      readonly actor: Actor;
+      /** How many displacements to remember; 0 = none. */
+      readonly displacementsRemembered: number;
+    }
   | {
       readonly apply: false;
       readonly plan: Plan;
@@ -70,6 +85,18 @@ export type Rotation = {
   readonly idleMs: number;
 };
 
+/** One token that a gateway keeps alive, or lets go of. */
+export type LeaseChange = UserKey & {
+  readonly tokenId: TokenId;
+  /** A release counts only from the connection that renewed last; '' where the gateway names none. */
+  readonly connectionId: string;
+  readonly release: boolean;
+  /** Absent: presence is off, only "last seen" is noted. */
+  readonly presence: { readonly leaseMs: number; readonly graceMs: number } | undefined;
+};
+
+export type LeaseAnswer = { readonly renewed: boolean; readonly refused?: TokenReason };
+
 /** `generation` is the one now in force. */
 export type RotationResult =
   | { readonly kind: 'rotated' | 'repeated'; readonly generation: number }
@@ -91,6 +118,8 @@ export type TokenStore = {
   end(user: UserKey, selector: Selector, cause: Cause, actor: Actor): Promise<readonly Ended[]>;
   /** Moves a token to its next refresh token; one round trip. `refused`: it is no longer active. */
   rotate(user: UserKey, rotation: Rotation): Promise<RotationResult>;
+  /** Renews or releases leases; one round trip for all. In the order asked. */
+  lease(changes: readonly LeaseChange[]): Promise<readonly LeaseAnswer[]>;
   /** Notes that a token is in use. Does not wait, never fails, and never changes a state. */
   touch(user: UserKey, tokenId: TokenId): void;
   /** What happened to the user's tokens, newest first, at most 50. */
@@ -112,6 +141,47 @@ export type UserStore = {
   list(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
   /** Makes the record if there is none. A new password or a block ends every token in the same step. */
   change(user: UserKey, change: UserChange, actor: Actor): Promise<{ user: UserRecord; ended: readonly Ended[] }>;
+  /** Sets the policy of one user; null removes it. Holds from the user's next login. */
+  setPolicy(user: UserKey, policy: PolicyChoice | null): Promise<void>;
+  /** Users whose block holds, sorted by userId, from after `after`. */
+  blocked(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
   /** Undefined when there was neither a record nor an active token. */
   remove(user: UserKey, actor: Actor): Promise<readonly Ended[] | undefined>;
+};
+
+export type StoredTenant = { readonly version: number; readonly config: TenantConfig };
+
+export type TenantStore = {
+  find(tenant: string): Promise<StoredTenant | undefined>;
+  /** Replaces the rules. Undefined when `expected` is given and is not the version in force (0 = none yet). */
+  put(tenant: string, config: TenantConfig, expected: number | undefined): Promise<StoredTenant | undefined>;
+};
+
+/** What stands in the way of an attempt to log in: ms to wait, 0 = free. */
+export type AttemptWaits = {
+  /** Until the user's or the address' rate allows one more. */
+  readonly rate: number;
+  /** Until the lock ends that strangers' failures led to. */
+  readonly user: number;
+  readonly address: number;
+  /** Until the lock of this known device ends. */
+  readonly device: number;
+};
+
+/** Whose failures are counted together. */
+export type Attempt = { readonly user: UserKey; readonly address: string; readonly deviceId: string };
+
+export type AttemptStore = {
+  /** Counts an attempt against the rates; one round trip. */
+  begin(attempt: Attempt): Promise<AttemptWaits>;
+  /** Counts a failed password: of a known device alone, or of a stranger against user and address; ms the lock lasts. */
+  fail(attempt: Attempt, isKnownDevice: boolean): Promise<number>;
+};
+
+/** All that is stored. */
+export type Stores = {
+  readonly store: TokenStore;
+  readonly users: UserStore;
+  readonly tenants: TenantStore;
+  readonly attempts: AttemptStore;
 };

@@ -16,6 +16,8 @@ export type Users = {
   /** `not_found` without a record. */
   get(user: UserKey): Promise<UserRecord>;
   list(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
+  /** Users whose block holds. */
+  blocked(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
   /** Makes the record if there is none. A new password or a block ends every token of the user; null lifts a block. */
   change(
     user: UserKey,
@@ -40,6 +42,7 @@ export function createUsers(store: UserStore, passwords: Passwords): Users {
     },
 
     list: (tenant, after, limit) => store.list(tenant, after, limit),
+    blocked: (tenant, after, limit) => store.blocked(tenant, after, limit),
 
     async change(user, { password, block }) {
       const passwordHash = password === undefined ? undefined : await passwords.hash(password);

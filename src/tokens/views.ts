@@ -4,9 +4,12 @@
  */
 import type { Plan } from '../domain/plan.ts';
 import type { Platform, Platforms } from '../domain/platform.ts';
-import { expiryOf, stateOf, type Token, type TokenId } from '../domain/token.ts';
+import { expiryOf, isInGrace, stateOf, type Token, type TokenId } from '../domain/token.ts';
 import type { Displaced } from './login.ts';
 import type { NewToken } from './store.ts';
+
+/** Of `retryAfterSeconds` where seats are held until somebody logs out. */
+const NO_SEAT_FREES_ITSELF_SECONDS = 60;
 
 /** A token as lists and login results show it; one in a final state says when and by whom it ended. */
 export function tokenView(token: Token, platforms: Platforms, now: number) {
@@ -42,22 +45,33 @@ export function displacedView({ token, state, policy }: Displaced) {
 }
 
 /** What a user may know of a token in the way, to decide which one to end. */
-export function conflictView(token: Token) {
+function conflictView(token: Token, now: number) {
   return {
     tokenId: token.tokenId,
     platform: token.platform,
     deviceName: token.deviceName,
     lastSeenAt: timeView(token.lastSeenAt),
+    ...(token.lease && { leaseExpiresAt: timeView(token.lease.expiresAt), inGrace: isInGrace(token, now) }),
   };
 }
 
-export function planView(plan: Plan) {
+/** Of a decline: who is in the way, and when the first seat frees itself. */
+export function declineView(plan: Plan, now: number) {
+  const lapses = plan.conflicts.flatMap(({ lease }) => (lease ? [lease.expiresAt + lease.graceMs + 1 - now] : []));
+  return {
+    retryAfterSeconds:
+      lapses.length > 0 ? Math.max(1, Math.ceil(Math.min(...lapses) / 1000)) : NO_SEAT_FREES_ITSELF_SECONDS,
+    conflicts: plan.conflicts.map((token) => conflictView(token, now)),
+  };
+}
+
+export function planView(plan: Plan, now: number) {
   return {
     declined: plan.declined,
     kick: taggedView(plan.kick),
     delete: taggedView(plan.delete),
     replace: taggedView(plan.replace),
-    conflicts: plan.conflicts.map(conflictView),
+    conflicts: plan.conflicts.map((token) => conflictView(token, now)),
   };
 }
 

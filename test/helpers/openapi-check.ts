@@ -64,10 +64,11 @@ function faultOf(request: IncomingMessage, response: ServerResponse, body: strin
   }
   const declared = operation.responses[response.statusCode];
   if (declared === undefined) return `${place} is not declared in openapi.yaml: ${body}`;
-  const [declaredType, media] = Object.entries(declared.content ?? {})[0] ?? [];
+  const types = Object.keys(declared.content ?? {});
+  const declaredType = types.includes(mediaType) ? mediaType : types[0];
   if (declaredType === undefined) return body === '' ? undefined : `${place} declares no body, but has one: ${body}`;
   if (method === 'head') return undefined;
-  return checkBody(place, media?.schema, declaredType, mediaType, body);
+  return checkBody(place, declared.content?.[declaredType]?.schema, declaredType, mediaType, body);
 }
 
 const problem = { $ref: '#/components/schemas/Problem' };

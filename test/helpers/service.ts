@@ -48,12 +48,21 @@ export type Service = OpenStore & {
   readonly close: () => Promise<void>;
 };
 
+/** Tests log in faster than people: only those on throttling have its real figures. */
+const TEST_SETTINGS = {
+  ISSUER: 'http://latchkey.test',
+  THROTTLE_USER_FAILURES: '0',
+  THROTTLE_ADDRESS_FAILURES: '0',
+  THROTTLE_USER_LOGINS: '0',
+  THROTTLE_ADDRESS_LOGINS: '0',
+};
+
 const open: Service[] = [];
 
 /** Starts a service; closed by {@link closeServices} in an afterAll or afterEach. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const prefix = options.prefix ?? testPrefix();
-  const config = loadConfig({ ISSUER: 'http://latchkey.test', ...options.env, KEY_PREFIX: prefix });
+  const config = loadConfig({ ...TEST_SETTINGS, ...options.env, KEY_PREFIX: prefix });
   const signingKeys = options.keys ?? (await sharedKeys);
   const log = createLog('silent');
   const redis = connectRedis(parseRedisUrl(options.redisUrl ?? testRedisUrl())) as Redis;
@@ -65,6 +74,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       keyPrefix: prefix,
       shards: config.shards,
       accessTtlSeconds: config.accessTtlSeconds,
+      throttle: config.throttle,
       onTouchFailed: () => {},
     },
     clock,
@@ -73,14 +83,14 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     kid: signingKeys.kid,
     kids: signingKeys.jwks.keys.map((key) => key.kid),
     strict: false,
+    retention: stores.retention,
     warn: () => {},
   });
   const { app } = createApp({
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
     keys: signingKeys,
-    store: stores.store,
-    users: stores.users,
+    stores,
     readiness: { isDraining: () => false, check: () => deployment.check() },
     log,
     ...options.override,

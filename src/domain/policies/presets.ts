@@ -2,7 +2,7 @@
  * Owns the policies that come with Latchkey, one row each. A new one is a row here and rows in its test table.
  * Must not know the engine.
  */
-import type { Policy } from '../../contract/policy.ts';
+import type { Limit, Policy } from '../../contract/policy.ts';
 
 /** Default of MAX_PER_PLATFORM. */
 export const DEFAULT_MAX_PER_PLATFORM = 30;
@@ -21,8 +21,59 @@ export function presets(maxPerPlatform: number): readonly Policy[] {
     },
     { name: 'single-device', limits: [{ match: {}, countBy: 'all', max: 1, overflow: 'kick' }] },
     { name: 'decline-second', limits: [{ match: {}, countBy: 'all', max: 1, overflow: 'decline' }] },
+    {
+      name: 'desktop-and-mobile',
+      limits: [
+        { match: { classes: ['desktop'] }, countBy: 'all', max: 1, overflow: 'kick' },
+        { match: { classes: ['mobile'] }, countBy: 'all', max: 1, overflow: 'kick' },
+      ],
+    },
+    { name: 'sa-token', limits: [{ match: {}, countBy: 'all', max: 12, overflow: 'delete' }] },
+    ...TURMS_STRATEGIES,
   ];
 }
+
+const BROWSER_SHUT_OUT: Limit = { match: { classes: ['web'] }, countBy: 'all', max: 0, overflow: 'kick' };
+
+/** One device of these classes together. */
+const oneOf = (...classes: string[]): Limit => ({ match: { classes }, countBy: 'all', max: 1, overflow: 'kick' });
+
+/** One device of each class but these. */
+const oneOfEachBut = (...notClasses: string[]): Limit => ({
+  match: { notClasses },
+  countBy: 'class',
+  max: 1,
+  overflow: 'kick',
+});
+
+/**
+ * Turms' SimultaneousLoginStrategy, in its order. Its device types are desktop, browser, ios, android and others; here
+ * `web` is the browser, and pads, mini programs and harmonyos are others: one of each, in nobody's way.
+ */
+const TURMS_STRATEGIES: readonly Policy[] = [
+  {
+    name: 'turms-one-of-each-type',
+    limits: [{ match: { classes: ['mobile'] }, countBy: 'platform', max: 1, overflow: 'kick' }, oneOfEachBut('mobile')],
+  },
+  { name: 'turms-one-for-all-types', limits: [{ match: {}, countBy: 'all', max: 1, overflow: 'kick' }] },
+  {
+    name: 'turms-desktop-and-mobile',
+    limits: [BROWSER_SHUT_OUT, { match: {}, countBy: 'class', max: 1, overflow: 'kick' }],
+  },
+  {
+    name: 'turms-desktop-or-browser-and-mobile',
+    limits: [oneOf('desktop', 'web'), oneOfEachBut('desktop', 'web')],
+  },
+  { name: 'turms-desktop-and-browser-and-mobile', limits: [{ match: {}, countBy: 'class', max: 1, overflow: 'kick' }] },
+  {
+    name: 'turms-desktop-or-mobile',
+    limits: [BROWSER_SHUT_OUT, oneOf('desktop', 'mobile'), oneOfEachBut('desktop', 'mobile')],
+  },
+  {
+    name: 'turms-desktop-or-browser-or-mobile',
+    limits: [oneOf('desktop', 'web', 'mobile'), oneOfEachBut('desktop', 'web', 'mobile')],
+  },
+];
 
 /** OpenIM's policy numbers, accepted wherever a preset's name is. */
 export const OPENIM_ALIASES: Readonly<Record<string, string>> = {

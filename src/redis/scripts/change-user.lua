@@ -1,7 +1,7 @@
 -- Sets a new password, a block, or lifts one, and ends every token of the user in the same step where that is due.
 -- Makes the record if there is none.
 --
--- Input  KEYS 5 index of the shard's users
+-- Input  KEYS 5 index of the shard's users, 6 index of its blocks
 --        ARGV 5 name in the index, 6 password hash or '', 7 block: '' | set | lift, 8 its end (ms; 0 = none), 9 its reason,
 --             10 actor of the user's events, then if tokens are to end: 11 code, 12 event, 13 actor
 -- Output CHANGED now user (id platform …)
@@ -29,11 +29,13 @@ if block == 'set' then
   -- Of two blocks the stricter wins: without an end, else the later end.
   local current = blocked_until()
   if not current or until_ms == 0 or (current ~= 0 and until_ms >= current) then
+    redis.call('ZADD', KEYS[6], 0, ARGV[5])
     redis.call('HSET', USER, 'blockedUntil', integer(until_ms), 'blockReason', reason, 'blockedAt', integer(NOW))
   end
   emit('user.blocked', '', '', nil, detail)
 elseif block == 'lift' then
   if blocked_until() then emit('user.unblocked', '', '', nil, detail) end
+  redis.call('ZREM', KEYS[6], ARGV[5])
   redis.call('HDEL', USER, 'blockedUntil', 'blockReason', 'blockedAt')
 end
 return { 'CHANGED', NOW, redis.call('HGETALL', USER), ended }

@@ -4,7 +4,7 @@
 -- Output CREATED now user | EXISTS now
 -- Events none
 
-if redis.call('EXISTS', USER) == 1 then return { 'EXISTS', NOW } end
+if redis.call('HEXISTS', USER, 'createdAt') == 1 then return { 'EXISTS', NOW } end
 redis.call('HSET', USER, 'password', ARGV[6], 'createdAt', integer(NOW))
 change_user()
 redis.call('ZADD', KEYS[5], 0, ARGV[5])

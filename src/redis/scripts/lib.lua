@@ -1,43 +1,22 @@
--- Shared head of every script that changes a user's tokens. Knows how a record is laid out; never what a policy is, and
--- a platform only as text to hand on. Everything that a script does is one step: no other command of Redis runs between.
+-- Second part of every script on a user. Knows how a record is laid out; never what a policy is, and a platform only as
+-- text to hand on. Everything that a script does is one step: no other command of Redis runs between.
 --
 -- The tokens hash:  <id>    seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent      written once
 --                   <id>:r  expiresAt, accessExpiresAt, generation, rotatedAt, idleMs               written by refresh
 --                   <id>:s  lastSeenAt                                                              absent = createdAt
 --                   <id>:e  code, endedAt, actor                                                    present = ended
+--                   <id>:l  leaseExpiresAt, graceMs, connectionId                                   presence only
 --                   :v, :q  version, sequence
--- Parts are joined by US (31), which no value may contain. Times are milliseconds by TIME.
+--                   :d      times of the latest displacements by logins                             war only
 --
 -- KEYS of every script: 1 tokens, 2 user, 3 history, 4 event stream (all in one slot)
 -- ARGV of every script: 1 tenant, 2 userId, 3 age of the oldest event kept (ms), 4 life of a history (ms)
 
 local TOKENS, USER, HISTORY, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local TENANT, USER_ID, EVENTS_KEPT_MS, HISTORY_KEPT_MS = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local US = '\31'
 local HISTORY_LENGTH = 50
 local MAX_TOMBSTONES = 100
 local FIELDS_PER_TOMBSTONE = 3
-
-local time = redis.call('TIME')
-local NOW_US = time[1] * 1000000 + time[2]
-local NOW = math.floor(NOW_US / 1000)
-
-local function integer(number)
-  return string.format('%.0f', number)
-end
-
-local function split(text)
-  local parts, from = {}, 1
-  while true do
-    local at = string.find(text, US, from, true)
-    if not at then
-      parts[#parts + 1] = string.sub(text, from)
-      return parts
-    end
-    parts[#parts + 1] = string.sub(text, from, at - 1)
-    from = at + 1
-  end
-end
 
 -- Versions start at the time, so that a hash which expired and came again never repeats one.
 local function version()
@@ -61,15 +40,14 @@ end
 local function emit(event, id, platform, exp_ms, detail)
   local exp = exp_ms and integer(math.ceil(exp_ms / 1000)) or ''
   local packed = table.concat({ event, TENANT, USER_ID, id, platform, integer(NOW), exp, detail }, US)
-  local entry = redis.call('XADD', EVENTS, 'MINID', '~', integer(NOW - EVENTS_KEPT_MS), '*', 'e', packed)
-  redis.call('PEXPIRE', EVENTS, integer(EVENTS_KEPT_MS))
+  local entry = append(EVENTS, EVENTS_KEPT_MS, packed)
   redis.call('LPUSH', HISTORY, entry .. US .. packed)
   redis.call('LTRIM', HISTORY, 0, HISTORY_LENGTH - 1)
   redis.call('PEXPIRE', HISTORY, integer(HISTORY_KEPT_MS))
 end
 
 local function forget(id)
-  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e')
+  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e', id .. ':l')
 end
 
 -- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
@@ -80,6 +58,7 @@ local function end_token(id, code, event, actor)
     forget(id)
   else
     redis.call('HSET', TOKENS, id .. ':e', code .. US .. integer(NOW) .. US .. actor)
+    redis.call('HDEL', TOKENS, id .. ':l')
   end
   emit(event, id, platform, access_expires_at, actor .. US .. US)
   return platform

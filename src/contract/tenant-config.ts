@@ -1,0 +1,59 @@
+/**
+ * Owns the written form of a tenant's rules. Every field is optional: what is absent follows the environment.
+ * Must not know which platforms or presets exist.
+ */
+import { z } from 'zod';
+import { policySchema } from './policy.ts';
+
+/** Bounds of every life, wherever it is set: settings and tenants obey the same. */
+export const TTL_BOUNDS = {
+  accessSeconds: { min: 10, max: 604_800 },
+  refreshSeconds: { min: 60, max: 315_360_000 },
+  /** 0 = off; use is noted once a minute, so less than two makes no sense. */
+  idleSeconds: { min: 120, max: 315_360_000 },
+  maxSeconds: { min: 60, max: 315_360_000 },
+} as const;
+
+type Bounds = { readonly min: number; readonly max: number };
+const seconds = ({ min, max }: Bounds) => z.int().min(min).max(max);
+const secondsOrOff = ({ min, max }: Bounds) =>
+  z
+    .int()
+    .min(0)
+    .max(max)
+    .refine((value) => value === 0 || value >= min, `0 (off) or at least ${min}`);
+
+const ttlFields = {
+  accessSeconds: seconds(TTL_BOUNDS.accessSeconds).optional(),
+  refreshSeconds: seconds(TTL_BOUNDS.refreshSeconds).optional(),
+  idleSeconds: secondsOrOff(TTL_BOUNDS.idleSeconds).optional(),
+  maxSeconds: secondsOrOff(TTL_BOUNDS.maxSeconds).optional(),
+};
+
+/** A preset's name, an OpenIM number, or the policy itself. */
+export const policyChoiceSchema = z.union([z.string().min(1).max(64), policySchema]);
+
+// Strict, like policies: a misspelled rule must not pass for a missing one.
+export const tenantConfigSchema = z
+  .strictObject({
+    policy: policyChoiceSchema.optional(),
+    ttl: z
+      .strictObject({
+        ...ttlFields,
+        platforms: z.record(z.string().min(1).max(32), z.strictObject(ttlFields)).optional().describe('Per platform.'),
+      })
+      .optional(),
+    presence: z
+      .strictObject({ leaseSeconds: z.int().min(1).max(86_400), graceSeconds: z.int().min(0).max(86_400) })
+      .optional()
+      .describe('Absent = off.'),
+    war: z
+      .strictObject({ maxDisplacements: z.int().min(1).max(20), windowSeconds: z.int().min(1).max(3600) })
+      .optional()
+      .describe('Absent = off.'),
+  })
+  .meta({ id: 'TenantConfig' });
+
+export type PolicyChoice = z.infer<typeof policyChoiceSchema>;
+export type TenantConfig = z.infer<typeof tenantConfigSchema>;
+export type TtlField = keyof typeof TTL_BOUNDS;

@@ -1,0 +1,76 @@
+/**
+ * Owns the counters of attempts and failed passwords in Redis, shared by all processes. Must not know what a login is.
+ */
+import { createHash } from 'node:crypto';
+import type { Attempt, AttemptStore } from '../tokens/store.ts';
+import type { UserScope } from './user-scope.ts';
+
+/** 0 switches a count off. Times in milliseconds. */
+export type ThrottleSettings = {
+  /** Failed passwords that lead to no lock yet, of strangers to one user, from one address, of one known device. */
+  readonly userFailures: number;
+  readonly addressFailures: number;
+  /** The first lock; each further failure doubles it, up to the longest. */
+  readonly lockMs: number;
+  readonly longestLockMs: number;
+  /** A failure is forgotten when none has followed for so long. */
+  readonly memoryMs: number;
+  /** Attempts to log in within a window, right or wrong. */
+  readonly userLogins: number;
+  readonly addressLogins: number;
+  readonly windowMs: number;
+};
+
+const STRANGER = 's';
+
+export function createAttemptStore({ redis, keys, run }: UserScope, settings: ThrottleSettings): AttemptStore {
+  const { lockMs, longestLockMs, memoryMs, windowMs } = settings;
+
+  async function fail(key: string, kind: string, allowed: number): Promise<number> {
+    if (allowed === 0) return 0;
+    return (await run(() => redis.countFailure(key, kind, allowed, lockMs, longestLockMs, memoryMs)))[2];
+  }
+
+  return {
+    async begin({ user, address, deviceId }) {
+      const [ofUser, ofAddress] = await Promise.all([
+        run(() =>
+          redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, STRANGER, deviceKind(deviceId)),
+        ),
+        run(() =>
+          redis.countAttempt(keys.addressAttempts(networkOf(address)), settings.addressLogins, windowMs, STRANGER),
+        ),
+      ]);
+      const [userRate = 0, userLock = 0, deviceLock = 0] = ofUser[2];
+      const [addressRate = 0, addressLock = 0] = ofAddress[2];
+      return { rate: Math.max(userRate, addressRate), user: userLock, address: addressLock, device: deviceLock };
+    },
+
+    async fail({ user, address, deviceId }: Attempt, isKnownDevice) {
+      if (isKnownDevice) return fail(keys.attempts(user), deviceKind(deviceId), settings.userFailures);
+      const locks = await Promise.all([
+        fail(keys.attempts(user), STRANGER, settings.userFailures),
+        fail(keys.addressAttempts(networkOf(address)), STRANGER, settings.addressFailures),
+      ]);
+      return Math.max(...locks);
+    },
+  };
+}
+
+/** A field of bounded length for any device. */
+function deviceKind(deviceId: string): string {
+  return `d${createHash('sha256').update(deviceId).digest('base64url').slice(0, 16)}`;
+}
+
+/** One customer has a whole /64 of IPv6: its addresses count as one. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.toLowerCase().split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);
+  const all = [...groups, ...Array.from({ length: missing }, () => '0'), ...(tail ? tail.split(':') : [])];
+  return all
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':');
+}

@@ -1,0 +1,32 @@
+-- First part of every script: the time, and how values and events are written. Knows no keys.
+-- Values are joined by US (31), which none of them may contain. Times are milliseconds by TIME.
+
+local US = '\31'
+
+local time = redis.call('TIME')
+local NOW_US = time[1] * 1000000 + time[2]
+local NOW = math.floor(NOW_US / 1000)
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local function split(text)
+  local parts, from = {}, 1
+  while true do
+    local at = string.find(text, US, from, true)
+    if not at then
+      parts[#parts + 1] = string.sub(text, from)
+      return parts
+    end
+    parts[#parts + 1] = string.sub(text, from, at - 1)
+    from = at + 1
+  end
+end
+
+-- Appends a packed event to a stream, which keeps so many ms of the past.
+local function append(stream, kept_ms, packed)
+  local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
+  redis.call('PEXPIRE', stream, integer(kept_ms))
+  return entry
+end

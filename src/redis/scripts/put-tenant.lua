@@ -1,0 +1,14 @@
+-- Replaces the rules of a tenant.
+--
+-- Input  KEYS 1 tenant, 2 event stream of its shard
+--        ARGV 1 tenant, 2 age of the oldest event kept (ms), 3 version expected ('' = any, 0 = none yet), 4 rules as text,
+--             5 detail of the event
+-- Output CHANGED now version | MISMATCH now
+-- Events tenant.changed
+
+local current = redis.call('HGET', KEYS[1], 'version') or '0'
+if ARGV[3] ~= '' and ARGV[3] ~= current then return { 'MISMATCH', NOW } end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[1], 'config', ARGV[4])
+append(KEYS[2], tonumber(ARGV[2]), table.concat({ 'tenant.changed', ARGV[1], '', '', '', integer(NOW), '', ARGV[5] }, US))
+return { 'CHANGED', NOW, version }

@@ -1,0 +1,65 @@
+/**
+ * Owns the rules of tenants in Redis, and how rules and policies stand there as text. Must not know what they lead to.
+ * Text that was parsed once is remembered by itself, so a login does not parse its tenant's rules again.
+ */
+import { LRUCache } from 'lru-cache';
+import type { z } from 'zod';
+import {
+  policyChoiceSchema,
+  tenantConfigSchema,
+  type PolicyChoice,
+  type TenantConfig,
+} from '../contract/tenant-config.ts';
+import type { StoredTenant, TenantStore } from '../tokens/store.ts';
+import { packDetail } from './codec.ts';
+import { answerOf } from './connect.ts';
+import type { UserScope } from './user-scope.ts';
+
+const REMEMBERED_TEXTS = 1000;
+
+const readConfig = remembering(tenantConfigSchema);
+const readChoice = remembering(policyChoiceSchema);
+
+export function readPolicyChoice(text: string | undefined): PolicyChoice | undefined {
+  return text === undefined ? undefined : readChoice(text);
+}
+
+export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
+  return {
+    async find(tenant) {
+      const [version, config] = await answerOf(redis.hmget(keys.tenant(tenant), 'version', 'config'));
+      return version && config ? { version: Number(version), config: readConfig(config) } : undefined;
+    },
+
+    async put(tenant, config, expected): Promise<StoredTenant | undefined> {
+      await keepEventsFor(longestAccessSeconds(config) * 1000);
+      const reply = await run(() =>
+        redis.putTenant(
+          keys.tenant(tenant),
+          keys.tenantEvents(tenant),
+          tenant,
+          eventsKeptMs(),
+          expected === undefined ? '' : String(expected),
+          JSON.stringify(config),
+          packDetail({ kind: 'admin' }, '', []),
+        ),
+      );
+      return reply[0] === 'CHANGED' ? { version: reply[2], config } : undefined;
+    },
+  };
+}
+
+function longestAccessSeconds({ ttl }: TenantConfig): number {
+  const lives = [ttl, ...Object.values(ttl?.platforms ?? {})].map((own) => own?.accessSeconds ?? 0);
+  return Math.max(...lives);
+}
+
+/** What was written by us reads again; anything else is thrown: rules that cannot be read must not pass for none. */
+function remembering<T extends string | object>(schema: z.ZodType<T>): (text: string) => T {
+  const known = new LRUCache<string, T>({ max: REMEMBERED_TEXTS });
+  return (text) => {
+    const value = known.get(text) ?? schema.parse(JSON.parse(text));
+    known.set(text, value);
+    return value;
+  };
+}

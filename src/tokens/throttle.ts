@@ -1,0 +1,44 @@
+/**
+ * Owns who may try a password now. Failures of strangers lock the user and the address for them; a device that proves it
+ * belongs to the user has counters of its own, so nobody can lock the owner out. Must not know how counters are kept.
+ */
+import { LatchkeyError } from '../contract/errors.ts';
+import type { RefreshTokens } from './refresh-token.ts';
+import type { Attempt, AttemptStore, AttemptWaits, Snapshot } from './store.ts';
+
+export type Throttle = {
+  /** Counts the attempt; sent together with the reads of the login. */
+  begin(attempt: Attempt): Promise<AttemptWaits>;
+  /** Throws `too_many_attempts` while the caller has to wait. */
+  assertFree(waits: AttemptWaits, isKnownDevice: boolean): void;
+  /** Counts a failed password, then throws `invalid_credentials`: the lock that it may have led to shows at the next attempt. */
+  refuse(attempt: Attempt, isKnownDevice: boolean): Promise<never>;
+};
+
+export function createThrottle(attempts: AttemptStore): Throttle {
+  return {
+    begin: (attempt) => attempts.begin(attempt),
+
+    assertFree({ rate, user, address, device }, isKnownDevice) {
+      const waitMs = Math.max(rate, ...(isKnownDevice ? [device] : [user, address]));
+      if (waitMs > 0) throw tooManyAttempts(waitMs);
+    },
+
+    async refuse(attempt, isKnownDevice) {
+      await attempts.fail(attempt, isKnownDevice);
+      throw new LatchkeyError('invalid_credentials');
+    },
+  };
+}
+
+function tooManyAttempts(waitMs: number): LatchkeyError {
+  return new LatchkeyError('too_many_attempts', { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) });
+}
+
+/** Whether a refresh token that this very device got for this very user lies behind the proof; of any generation. */
+export function provesDevice(proof: string, attempt: Attempt, state: Snapshot, refreshTokens: RefreshTokens): boolean {
+  const locator = refreshTokens.locate(proof);
+  if (locator === undefined) return false;
+  const token = state.tokens.find(({ tokenId }) => tokenId === locator.tokenId);
+  return token !== undefined && token.deviceId === attempt.deviceId && refreshTokens.isGenuine(proof, token.salt);
+}
