@@ -20,7 +20,7 @@ export type Plan = {
   readonly kick: ReadonlyMap<TokenId, Platform>;
   /** The same device's earlier token: ended with a tombstone, and never a conflict. */
   readonly replace: ReadonlyMap<TokenId, Platform>;
-  /** For every token that was still active: on what ground it ends. A deleted token without a ground was expired or unreadable. */
+  /** For every token that was still active: on what ground it ends. A deleted one without a ground had ended before: expired, unreadable, or a superseded tombstone. */
   readonly grounds: ReadonlyMap<TokenId, Ground>;
   readonly conflicts: readonly Token[];
 };

@@ -5,8 +5,8 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { LatchkeyError } from '../contract/errors.ts';
 
-/** Longest wait for a reply. Two of them fit into the second within which an outage must be answered. */
-const COMMAND_TIMEOUT_MS = 450;
+/** Longest wait for a reply: an outage must be answered within a second. */
+const COMMAND_TIMEOUT_MS = 800;
 const CONNECT_TIMEOUT_MS = 2_000;
 const LONGEST_RECONNECT_DELAY_MS = 1_000;
 

@@ -60,8 +60,7 @@ export function resolve(input: ResolveInput): Plan {
   const seats = new Seats(input.tokens.filter((token) => isActive(token, now)));
 
   for (const token of seats.held()) {
-    const sameDevice = token.platform === incoming.platform && token.deviceId === incoming.deviceId;
-    if (sameDevice) seats.end('replace', token, { policy: policy.name, reason: 'same_device' });
+    if (isSameDevice(token, incoming)) seats.end('replace', token, { policy: policy.name, reason: 'same_device' });
   }
   const evicted = new Set(incoming.evict);
   for (const token of seats.held()) {
@@ -87,7 +86,7 @@ export function resolve(input: ResolveInput): Plan {
 
   return {
     declined: false,
-    delete: new Map([...removed, ...seats.ended.delete]),
+    delete: new Map([...removed, ...superseded(input, seats.ended.replace), ...seats.ended.delete]),
     kick: seats.ended.kick,
     replace: seats.ended.replace,
     grounds: seats.grounds,
@@ -166,6 +165,20 @@ function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput): M
     ...expired.map((token) => [token.tokenId, token.platform] as const),
     ...unreadable.map((tokenId) => [tokenId, UNKNOWN_PLATFORM] as const),
   ]);
+}
+
+/** Of a device one tombstone says "replaced", the latest: the new one makes earlier ones superfluous. */
+function superseded(
+  { incoming, tokens }: ResolveInput,
+  replaced: ReadonlyMap<TokenId, Platform>,
+): [TokenId, Platform][] {
+  if (replaced.size === 0) return [];
+  const earlier = tokens.filter((token) => token.end?.code === 'token_replaced' && isSameDevice(token, incoming));
+  return earlier.map((token) => [token.tokenId, token.platform]);
+}
+
+function isSameDevice(token: Token, { platform, deviceId }: Incoming): boolean {
+  return token.platform === platform && token.deviceId === deviceId;
 }
 
 function beyondHardCap(held: readonly Token[], { incoming, maxTokens }: ResolveInput): readonly Token[] {
