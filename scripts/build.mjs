@@ -4,8 +4,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { copyLua } from './copy-lua.mjs';
-import { installPackages, modifiedAt, root } from './setup.mjs';
+import { installPackages, modifiedAt, root, setUp } from './setup.mjs';
 
 const stamp = join(root, 'dist/.built');
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
@@ -33,4 +34,9 @@ function newestInput() {
   const inputs = ['tsconfig.json', 'package-lock.json', 'src'];
   for (const entry of readdirSync(join(root, 'src'), { recursive: true })) inputs.push(join('src', entry));
   return Math.max(...inputs.map((path) => modifiedAt(join(root, path))));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setUp();
+  buildIfStale();
 }
