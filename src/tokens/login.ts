@@ -7,20 +7,12 @@ import { LatchkeyError } from '../contract/errors.ts';
 import { allows, resolve } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
 import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
-import {
-  CAUSES,
-  type Actor,
-  type Cause,
-  type Token,
-  type TokenId,
-  type TokenState,
-  type UserKey,
-} from '../domain/token.ts';
+import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import type { Passwords } from '../credentials/password.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
 import { expiriesOf, type Rules } from './rules.ts';
 import type { Signer } from './signer.ts';
-import { conflictView } from './views.ts';
+import { conflictView, type Displaced } from './views.ts';
 import { isBlocked, type Decision, type NewToken, type Snapshot, type TokenStore } from './store.ts';
 
 const TOKEN_ID_BYTES = 16;
@@ -36,9 +28,6 @@ export type LoginRequest = UserKey & {
   readonly ip: string;
   readonly userAgent: string;
 };
-
-/** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
-export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
 
 export type LoginResult = {
   readonly accessToken: string;

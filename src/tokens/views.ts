@@ -4,9 +4,11 @@
  */
 import type { Plan } from '../domain/plan.ts';
 import type { Platform, Platforms } from '../domain/platform.ts';
-import { expiryOf, stateOf, type Token, type TokenId } from '../domain/token.ts';
-import type { Displaced } from './login.ts';
+import { expiryOf, stateOf, type Token, type TokenId, type TokenState } from '../domain/token.ts';
 import type { NewToken } from './store.ts';
+
+/** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
+export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
 
 /** A token as lists and login results show it; one in a final state says when and by whom it ended. */
 export function tokenView(token: Token, platforms: Platforms, now: number) {
