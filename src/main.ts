@@ -2,6 +2,7 @@
  * Process entry: settings, secrets, Redis, listen, drain. The only file that may exit.
  */
 import { createServer, type Server } from 'node:http';
+import { resolve as absolutePath } from 'node:path';
 import { createApp } from './app.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
@@ -104,7 +105,7 @@ function announce(server: Server, config: Config, { secrets, isFirstStart }: Loa
   const base = `http://${config.host}:${port}`;
   const shown = isFirstStart
     ? secrets.adminApiKey
-    : `$(node -p 'require("./${config.dataDir}/secrets.json").adminApiKey')`;
+    : `$(node -p 'require("${absolutePath(config.dataDir)}/secrets.json").adminApiKey')`;
   console.log(`
 Latchkey listens on ${base}
 ${isFirstStart ? `Keys were made and are kept in ${config.dataDir}. Admin key: ${secrets.adminApiKey}` : `Keys are in ${config.dataDir}/secrets.json.`}

@@ -8,23 +8,15 @@ import type { Credentials } from '../credentials/credentials.ts';
 import { allows } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
 import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
-import {
-  CAUSES,
-  type Actor,
-  type Cause,
-  type Token,
-  type TokenId,
-  type TokenState,
-  type UserKey,
-} from '../domain/token.ts';
-import { assertNoWar, DISPLACEMENTS_REMEMBERED } from './war.ts';
+import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import { planLogin } from './planning.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
 import { expiriesOf, type RuleBook, type Rules } from './rules.ts';
 import type { Signer } from './signer.ts';
 import { isBlocked, type Decision, type NewToken, type Snapshot, type TokenStore } from './store.ts';
 import { provesDevice, type Throttle } from './throttle.ts';
-import { declineView } from './views.ts';
+import { declineView, type Displaced } from './views.ts';
+import { assertNoWar, DISPLACEMENTS_REMEMBERED } from './war.ts';
 
 const TOKEN_ID_BYTES = 16;
 
@@ -41,9 +33,6 @@ export type LoginRequest = UserKey & {
   readonly ip: string;
   readonly userAgent: string;
 };
-
-/** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
-export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
 
 export type LoginResult = {
   readonly accessToken: string;

@@ -4,12 +4,14 @@
  */
 import type { Plan } from '../domain/plan.ts';
 import type { Platform, Platforms } from '../domain/platform.ts';
-import { expiryOf, isInGrace, stateOf, type Token, type TokenId } from '../domain/token.ts';
-import type { Displaced } from './login.ts';
+import { expiryOf, isInGrace, stateOf, type Token, type TokenId, type TokenState } from '../domain/token.ts';
 import type { NewToken } from './store.ts';
 
 /** Of `retryAfterSeconds` where seats are held until somebody logs out. */
 const NO_SEAT_FREES_ITSELF_SECONDS = 60;
+
+/** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
+export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
 
 /** A token as lists and login results show it; one in a final state says when and by whom it ended. */
 export function tokenView(token: Token, platforms: Platforms, now: number) {
