@@ -102,7 +102,7 @@ function announce(server: Server, config: Config, { secrets, isFirstStart }: Loa
   const port = typeof address === 'object' && address !== null ? address.port : config.port;
   log.info({ host: config.host, port, policy: config.policy.name, issuer: config.issuer }, 'listening');
   if (config.production || config.adminApiKey !== undefined) return;
-  const base = `http://${config.host}:${port}`;
+  const base = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
   const shown = isFirstStart
     ? secrets.adminApiKey
     : `$(node -p 'require("${absolutePath(config.dataDir)}/secrets.json").adminApiKey')`;

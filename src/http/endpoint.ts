@@ -106,8 +106,15 @@ function handlerOf(spec: Endpoint, authenticate: Authenticate): RequestHandler {
 function parse(schema: z.ZodType, value: unknown, place: string): unknown {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) => `${place}${path.join('.') || 'body'}: ${message}`);
-  throw new LatchkeyError('invalid_request', { detail: faults.join('; ') });
+  const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, issue.path));
+  throw new LatchkeyError('invalid_request', { detail: faults.map((fault) => place + fault).join('; ') });
+}
+
+/** A union says only that nothing fits; the faults inside the option that has the right type say what. */
+function faultsOf(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string[] {
+  const inner = issue.code === 'invalid_union' ? issue.errors.flat().filter((one) => one.path.length > 0) : [];
+  if (inner.length > 0) return inner.flatMap((one) => faultsOf(one, [...path, ...one.path]));
+  return [`${path.join('.') || 'body'}: ${issue.message}`];
 }
 
 function send(spec: Endpoint, reply: Reply, response: Response): void {

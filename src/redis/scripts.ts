@@ -60,7 +60,9 @@ declare module 'ioredis' {
         actor: string,
       ]
     ): Result<
-      ['ROTATED' | 'REPEATED', number, number] | ['REUSED' | 'EXPIRED' | 'UNKNOWN', number] | ['ENDED', number, string],
+      | ['ROTATED' | 'REPEATED', number, number, number]
+      | ['REUSED' | 'EXPIRED' | 'UNKNOWN', number]
+      | ['ENDED', number, string],
       Context
     >;
     touchToken(...args: [...Four, ...ScriptContext, tokenId: string]): Result<['TOUCHED' | 'SKIPPED', number], Context>;

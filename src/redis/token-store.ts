@@ -179,7 +179,7 @@ export function createTokenStore(
 
     async rotate(user, rotation) {
       const { code, event, kind } = CAUSES.refresh_reuse;
-      const [word, , generation] = await run(() =>
+      const reply = await run(() =>
         redis.rotateRefresh(
           ...keysOf(user),
           ...contextOf(user),
@@ -194,9 +194,10 @@ export function createTokenStore(
           packActor({ kind, reason: 'refresh_reused' }),
         ),
       );
-      if (word === 'ROTATED') return { kind: 'rotated', generation: generation };
-      if (word === 'REPEATED') return { kind: 'repeated', generation: generation };
-      if (word !== 'REUSED') return { kind: 'refused' };
+      if (reply[0] === 'ROTATED' || reply[0] === 'REPEATED') {
+        return { kind: 'renewed', generation: reply[2], expiresAt: reply[3] };
+      }
+      if (reply[0] !== 'REUSED') return { kind: 'refused' };
       turns.changed(keys.member(user));
       return { kind: 'reused' };
     },

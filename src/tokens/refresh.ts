@@ -9,6 +9,7 @@ import type { Signer } from './signer.ts';
 import type { TenantStore, TokenStore } from './store.ts';
 import { refusalOf, verdictOf } from './verdict.ts';
 
+/** `token` ends as this pair does. */
 export type RefreshResult = { readonly accessToken: string; readonly refreshToken: string; readonly token: Token };
 
 export type RefreshDeps = {
@@ -37,15 +38,13 @@ export function createRefresh({ store, signer, refreshTokens, tenants, ruleBook 
     assertGood(token, store);
     const rules = ruleBook.rulesFor(token.platform, tenant, undefined);
     const now = store.now();
-    const { expiresAt, accessExpiresAt } = expiriesOf(rules, now, token.createdAt);
-    const renewed = { ...token, expiresAt, accessExpiresAt: Math.max(accessExpiresAt, token.accessExpiresAt) };
-    const accessToken = await signer.sign({ ...token, accessExpiresAt }, now);
+    const ends = expiriesOf(rules, now, token.createdAt);
+    const accessToken = await signer.sign({ ...token, accessExpiresAt: ends.accessExpiresAt }, now);
     const result = await store.rotate(token, {
       tokenId: token.tokenId,
       presentedGeneration: locator.generation,
       graceMs: rules.refreshGraceMs,
-      expiresAt,
-      accessExpiresAt,
+      ...ends,
       idleMs: rules.idleMs,
     });
     if (result.kind === 'reused') throw new LatchkeyError('refresh_reused');
@@ -53,6 +52,7 @@ export function createRefresh({ store, signer, refreshTokens, tenants, ruleBook 
       assertGood(await store.find(token, token.tokenId), store);
       throw new LatchkeyError('token_expired');
     }
+    const renewed = { ...token, ...ends, expiresAt: result.expiresAt, lastSeenAt: now };
     return { accessToken, refreshToken: refreshTokens.make(token, result.generation), token: renewed };
   };
 }

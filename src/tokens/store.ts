@@ -97,9 +97,9 @@ export type LeaseChange = UserKey & {
 
 export type LeaseAnswer = { readonly renewed: boolean; readonly refused?: TokenReason };
 
-/** `generation` is the one now in force. */
+/** `renewed`: what is in force now, by this call or, within the grace, by the one before it. */
 export type RotationResult =
-  | { readonly kind: 'rotated' | 'repeated'; readonly generation: number }
+  | { readonly kind: 'renewed'; readonly generation: number; readonly expiresAt: number }
   | { readonly kind: 'reused' }
   | { readonly kind: 'refused' };
 

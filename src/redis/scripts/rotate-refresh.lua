@@ -2,7 +2,8 @@
 --
 -- Input  ARGV 5 tokenId, 6 generation presented, 7 grace (ms), 8 expiresAt, 9 accessExpiresAt, 10 idleMs,
 --             11 code, 12 event, 13 actor of a reuse
--- Output ROTATED now generation | REPEATED now generation: within the grace everybody gets the same successor
+-- Output ROTATED now generation expiresAt | REPEATED now generation expiresAt: within the grace everybody gets the same
+--        successor; generation and expiresAt are those now in force
 --        | REUSED now | ENDED now (the token's <id>:e) | EXPIRED now | UNKNOWN now
 -- Events the one of a reuse
 
@@ -22,12 +23,12 @@ if presented >= generation then
   local renewed = { ARGV[8], access_expires_at, integer(presented + 1), integer(NOW), ARGV[10] }
   redis.call('HSET', TOKENS, id .. ':r', table.concat(renewed, US), id .. ':s', integer(NOW))
   keep_until(tonumber(ARGV[8]))
-  return { 'ROTATED', NOW, presented + 1 }
+  return { 'ROTATED', NOW, presented + 1, tonumber(ARGV[8]) }
 end
 if presented == generation - 1 and NOW - rotated_at <= grace_ms then
   renewal[2] = access_expires_at
   redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', integer(NOW))
-  return { 'REPEATED', NOW, generation }
+  return { 'REPEATED', NOW, generation, tonumber(renewal[1]) }
 end
 end_all({ { id = id, platform = split(core)[2] } }, ARGV[11], ARGV[12], ARGV[13])
 return { 'REUSED', NOW }
