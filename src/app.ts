@@ -5,7 +5,7 @@ import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
-import type { Credentials } from './credentials/credentials.ts';
+import type { Credentials } from './tokens/credentials.ts';
 import { createPasswordCredentials, createPasswords, type Passwords } from './credentials/password.ts';
 import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
@@ -83,7 +83,7 @@ export function createApp(deps: AppDeps): { app: Express; endpoints: readonly En
   const throttle = createThrottle(deps.stores.attempts);
   const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });
   const refresh = createRefresh({ store, signer, refreshTokens, tenants: deps.stores.tenants, ruleBook });
-  const users = createUsers(deps.stores.users, passwords);
+  const users = createUsers(deps.stores.users, (password) => passwords.hash(password));
   const tenants = createTenants({ ...deps.stores, ruleBook });
   const presence = createPresence(store, deps.stores.tenants);
 

@@ -9,7 +9,7 @@ import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { userIdSchema } from '../contract/messages.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from '../tokens/credentials.ts';
 
 const ANSWER_WITHIN_MS = 2_000;
 /** So many failures in a row open the circuit: nobody is asked for a while, so that a service in trouble can recover. */

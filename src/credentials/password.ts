@@ -5,7 +5,7 @@
 import { hash, verify, type Options } from '@node-rs/argon2';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { UserRecord } from '../tokens/store.ts';
-import type { Credentials } from './credentials.ts';
+import type { Credentials } from '../tokens/credentials.ts';
 
 /** OWASP's second recommended setting for argon2id: 19 MiB, 2 passes, 1 lane. */
 const ARGON2ID: Options = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 };

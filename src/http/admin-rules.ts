@@ -3,15 +3,8 @@
  */
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
-import {
-  planSchema,
-  policyRequest,
-  policyResult,
-  simulateRequest,
-  tenantQuery,
-  tenantResult,
-  userIdSchema,
-} from '../contract/messages.ts';
+import { planSchema, policyResult, tenantResult } from '../contract/answers.ts';
+import { policyRequest, simulateRequest, tenantQuery, userIdSchema } from '../contract/messages.ts';
 import { tenantConfigSchema } from '../contract/tenant-config.ts';
 import type { RuleBook } from '../tokens/rules.ts';
 import type { StoredTenant } from '../tokens/store.ts';

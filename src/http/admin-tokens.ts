@@ -2,15 +2,13 @@
  * Owns what admins do with a user's tokens: list, revoke, and read why each of them ended.
  */
 import { z } from 'zod';
+import { historyResult, revokedResult, tokensResult } from '../contract/answers.ts';
 import {
-  historyResult,
   listTokensQuery,
-  revokedResult,
   revokeTokenQuery,
   revokeTokensQuery,
   tenantQuery,
   tokenIdSchema,
-  tokensResult,
   userIdSchema,
 } from '../contract/messages.ts';
 import type { Platforms } from '../domain/platform.ts';

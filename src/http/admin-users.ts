@@ -2,17 +2,13 @@
  * Owns the admin calls on users: create, list, get, change, delete.
  */
 import { z } from 'zod';
+import { blocksResult, changeUserResult, revokedResult, userSchema, usersResult } from '../contract/answers.ts';
 import {
-  blocksResult,
   changeUserRequest,
-  changeUserResult,
   createUserRequest,
   listUsersQuery,
-  revokedResult,
   tenantQuery,
   userIdSchema,
-  userSchema,
-  usersResult,
 } from '../contract/messages.ts';
 import type { UserRecord } from '../tokens/store.ts';
 import type { Users } from '../tokens/users.ts';

@@ -2,7 +2,7 @@
  * Owns what orchestrators ask: is the process alive, and should traffic be sent to it.
  */
 import { LatchkeyError } from '../contract/errors.ts';
-import { healthResult } from '../contract/messages.ts';
+import { healthResult } from '../contract/answers.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 
 export type Readiness = {

@@ -1,7 +1,8 @@
 /**
  * Owns what gateways ask by RFC: introspection (7662) and revocation (7009).
  */
-import { introspectForm, introspectionResult, revokeForm } from '../contract/messages.ts';
+import { introspectionResult } from '../contract/answers.ts';
+import { introspectForm, revokeForm } from '../contract/messages.ts';
 import type { SignOut } from '../tokens/sign-out.ts';
 import type { Judge, Verdict } from '../tokens/verdict.ts';
 import { timeView } from '../tokens/views.ts';

@@ -3,15 +3,8 @@
  */
 import type { Request } from 'express';
 import { z } from 'zod';
-import {
-  issueRequest,
-  loginRequest,
-  loginResult,
-  planSchema,
-  tenantQuery,
-  userIdSchema,
-  type LoginOptions,
-} from '../contract/messages.ts';
+import { loginResult, planSchema } from '../contract/answers.ts';
+import { issueRequest, loginRequest, tenantQuery, userIdSchema, type LoginOptions } from '../contract/messages.ts';
 import type { UserKey } from '../domain/token.ts';
 import type { Platforms } from '../domain/platform.ts';
 import type { Login, LoginAnswer, LoginRequest } from '../tokens/login.ts';

@@ -2,7 +2,8 @@
  * Owns POST /token, the refresh for OAuth libraries: form in, names and errors of RFC 6749 out.
  */
 import { LatchkeyError, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
-import { oauthError, oauthTokenResult, tokenForm } from '../contract/messages.ts';
+import { oauthError, oauthTokenResult } from '../contract/answers.ts';
+import { tokenForm } from '../contract/messages.ts';
 import type { Refresh } from '../tokens/refresh.ts';
 import { endpoint, type Endpoint, type Reply } from './endpoint.ts';
 import { tokenPairView } from './token-pair.ts';

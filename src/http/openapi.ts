@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../contract/errors.ts';
-import { problemSchema } from '../contract/messages.ts';
+import { problemSchema } from '../contract/answers.ts';
 import type { CallerKind } from './caller-auth.ts';
 import { pathsOf, type Endpoint, type ResponseSpec } from './endpoint.ts';
 

@@ -3,14 +3,8 @@
  */
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
-import {
-  countResult,
-  logoutRequest,
-  refreshRequest,
-  refreshResult,
-  tokenIdSchema,
-  tokensResult,
-} from '../contract/messages.ts';
+import { countResult, refreshResult, tokensResult } from '../contract/answers.ts';
+import { logoutRequest, refreshRequest, tokenIdSchema } from '../contract/messages.ts';
 import type { Platforms } from '../domain/platform.ts';
 import { isActive } from '../domain/token.ts';
 import type { Refresh } from '../tokens/refresh.ts';

@@ -1,7 +1,8 @@
 /**
  * Owns POST /presence: gateways keep the seats of the tokens that are connected to them.
  */
-import { presenceRequest, presenceResult } from '../contract/messages.ts';
+import { presenceResult } from '../contract/answers.ts';
+import { presenceRequest } from '../contract/messages.ts';
 import type { Presence } from '../tokens/presence.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 

@@ -1,7 +1,7 @@
 /**
  * Owns what any verifier may read: our public keys (RFC 7517) and where our endpoints are (RFC 8414).
  */
-import { jwksResult, metadataResult } from '../contract/messages.ts';
+import { jwksResult, metadataResult } from '../contract/answers.ts';
 import type { SigningKeys } from '../tokens/signing-keys.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 

@@ -2,24 +2,8 @@
  * Owns the counters of attempts and failed passwords in Redis, shared by all processes. Must not know what a login is.
  */
 import { createHash } from 'node:crypto';
-import type { Attempt, AttemptStore } from '../tokens/store.ts';
+import type { Attempt, AttemptStore, ThrottleSettings } from '../tokens/store.ts';
 import type { UserScope } from './user-scope.ts';
-
-/** 0 switches a count off. Times in milliseconds. */
-export type ThrottleSettings = {
-  /** Failed passwords that lead to no lock yet, of strangers to one user, from one address, of one known device. */
-  readonly userFailures: number;
-  readonly addressFailures: number;
-  /** The first lock; each further failure doubles it, up to the longest. */
-  readonly lockMs: number;
-  readonly longestLockMs: number;
-  /** A failure is forgotten when none has followed for so long. */
-  readonly memoryMs: number;
-  /** Attempts to log in within a window, right or wrong. */
-  readonly userLogins: number;
-  readonly addressLogins: number;
-  readonly windowMs: number;
-};
 
 const STRANGER = 's';
 

@@ -1,8 +1,8 @@
 /**
  * Owns how the stores are put together on one Redis client. Sends nothing by itself.
  */
-import type { Stores } from '../tokens/store.ts';
-import { createAttemptStore, type ThrottleSettings } from './attempt-store.ts';
+import type { Stores, ThrottleSettings } from '../tokens/store.ts';
+import { createAttemptStore } from './attempt-store.ts';
 import { createRedisClock, type RedisClock } from './clock.ts';
 import type { RedisClient } from './connect.ts';
 import { createEventRetention, type EventRetention } from './event-retention.ts';

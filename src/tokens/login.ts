@@ -4,11 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { LatchkeyError } from '../contract/errors.ts';
-import type { Credentials } from '../credentials/credentials.ts';
 import { allows } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
 import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
+import type { Credentials } from './credentials.ts';
 import { planLogin } from './planning.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
 import { expiriesOf, type RuleBook, type Rules } from './rules.ts';

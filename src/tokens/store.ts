@@ -157,6 +157,22 @@ export type TenantStore = {
   put(tenant: string, config: TenantConfig, expected: number | undefined): Promise<StoredTenant | undefined>;
 };
 
+/** 0 switches a count off. Times in milliseconds. */
+export type ThrottleSettings = {
+  /** Failed passwords that lead to no lock yet, of strangers to one user, from one address, of one known device. */
+  readonly userFailures: number;
+  readonly addressFailures: number;
+  /** The first lock; each further failure doubles it, up to the longest. */
+  readonly lockMs: number;
+  readonly longestLockMs: number;
+  /** A failure is forgotten when none has followed for so long. */
+  readonly memoryMs: number;
+  /** Attempts to log in within a window, right or wrong. */
+  readonly userLogins: number;
+  readonly addressLogins: number;
+  readonly windowMs: number;
+};
+
 /** What stands in the way of an attempt to log in: ms to wait, 0 = free. */
 export type AttemptWaits = {
   /** Until the user's or the address' rate allows one more. */

@@ -1,9 +1,9 @@
 /**
  * Owns what admins do with users: records, passwords, blocks. Must not know HTTP or Redis.
  */
-import type { Passwords } from '../credentials/password.ts';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Actor, UserKey } from '../domain/token.ts';
+import type { HashPassword } from './credentials.ts';
 import type { Ended, UserRecord, UserStore } from './store.ts';
 
 const ADMIN: Actor = { kind: 'admin' };
@@ -27,10 +27,10 @@ export type Users = {
   remove(user: UserKey): Promise<readonly Ended[]>;
 };
 
-export function createUsers(store: UserStore, passwords: Passwords): Users {
+export function createUsers(store: UserStore, hashPassword: HashPassword): Users {
   return {
     async create(user, password) {
-      const created = await store.create(user, await passwords.hash(password));
+      const created = await store.create(user, await hashPassword(password));
       if (created === undefined) throw new LatchkeyError('already_exists');
       return created;
     },
@@ -45,7 +45,7 @@ export function createUsers(store: UserStore, passwords: Passwords): Users {
     blocked: (tenant, after, limit) => store.blocked(tenant, after, limit),
 
     async change(user, { password, block }) {
-      const passwordHash = password === undefined ? undefined : await passwords.hash(password);
+      const passwordHash = password === undefined ? undefined : await hashPassword(password);
       return store.change(
         user,
         {

@@ -1,7 +1,8 @@
 /** .env.example names every setting once, and as it stands it changes nothing: its values are the defaults. */
 import { describe, expect, it } from '@jest/globals';
 import { parseEnv } from 'node:util';
-import { loadConfig, SETTINGS } from '../../src/config.ts';
+import { loadConfig } from '../../src/config.ts';
+import { SETTINGS } from '../../src/settings.ts';
 import { readText } from './markdown.ts';
 
 const text = readText('.env.example');

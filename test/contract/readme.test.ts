@@ -5,7 +5,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { loadConfig, SETTINGS } from '../../src/config.ts';
+import { loadConfig } from '../../src/config.ts';
+import { SETTINGS } from '../../src/settings.ts';
 import { ERRORS } from '../../src/contract/errors.ts';
 import type { Match, Policy } from '../../src/contract/policy.ts';
 import { BUILT_IN_PLATFORMS, createPlatforms } from '../../src/domain/platform.ts';

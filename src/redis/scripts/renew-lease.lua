@@ -26,6 +26,9 @@ end
 if lease_ms > 0 then
   if NOW > tonumber(parts[1]) + tonumber(parts[2]) then change_tokens() end
   redis.call('HSET', TOKENS, id .. ':l', table.concat({ integer(NOW + lease_ms), integer(grace_ms), connection }, US))
+elseif lease then
+  -- Should presence be switched on again, a lease of the past must not speak against a token that is in use.
+  redis.call('HDEL', TOKENS, id .. ':l')
 end
 if NOW - seen_at >= SEEN_EVERY_MS then redis.call('HSET', TOKENS, id .. ':s', integer(NOW)) end
 return { 'RENEWED', NOW }

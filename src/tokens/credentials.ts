@@ -2,7 +2,7 @@
  * Owns the question that a login asks of whoever keeps the passwords. Must not know who that is.
  */
 import type { UserKey } from '../domain/token.ts';
-import type { UserRecord } from '../tokens/store.ts';
+import type { UserRecord } from './store.ts';
 
 /** Proof of a password. It stands for the record that it was checked against. */
 export type Proof = {
@@ -16,3 +16,6 @@ export type Credentials = {
   /** Undefined: unknown user or wrong password, one is as good as the other. An outage is thrown. */
   readonly prove: (user: UserKey, password: string, record: UserRecord | undefined) => Promise<Proof | undefined>;
 };
+
+/** Makes what is stored of a password. */
+export type HashPassword = (password: string) => Promise<string>;

@@ -1,0 +1,211 @@
+/**
+ * Owns what callers get: bodies of the wire contract, as zod schemas that check them and that openapi.yaml is made from.
+ * Must not know routes. An answer has declared fields only.
+ */
+import { z } from 'zod';
+import { ERRORS, TOKEN_REASONS, type ErrorCode } from './errors.ts';
+import { actorSchema, eventSchema } from './events.ts';
+import { STATES, time } from './messages.ts';
+import { policyChoiceSchema, tenantConfigSchema } from './tenant-config.ts';
+
+const stored = z.string();
+
+/** RFC 6749 section 5.1. */
+export const oauthTokenResult = z
+  .object({
+    access_token: z.string(),
+    token_type: z.literal('Bearer'),
+    expires_in: z.int(),
+    refresh_token: z.string(),
+  })
+  .meta({ id: 'OAuthToken' });
+
+/** RFC 6749 section 5.2. */
+export const oauthError = z
+  .object({
+    error: z.enum(['invalid_request', 'invalid_grant', 'unsupported_grant_type', 'invalid_client']),
+    error_description: z.string().optional(),
+  })
+  .meta({ id: 'OAuthError' });
+
+export const presenceResult = z
+  .object({
+    renewed: z.int().describe('How many were renewed or released.'),
+    refused: z.array(z.object({ tokenId: z.string(), reason: z.enum(TOKEN_REASONS) })),
+  })
+  .meta({ id: 'PresenceResult' });
+
+export const policyResult = z.object({ policy: policyChoiceSchema.nullable() }).meta({ id: 'PolicyResult' });
+
+export const tokenSchema = z
+  .object({
+    tokenId: stored,
+    tenant: stored,
+    userId: stored,
+    platform: stored,
+    class: stored,
+    deviceId: stored,
+    deviceName: stored,
+    state: z.enum(STATES),
+    createdAt: time,
+    lastSeenAt: time,
+    expiresAt: time,
+    accessExpiresAt: time,
+    ip: stored,
+    userAgent: stored,
+    endedAt: time.optional(),
+    endedBy: actorSchema.optional(),
+    current: z.boolean().optional().describe('Of GET /tokens: the token that asks.'),
+  })
+  .meta({ id: 'Token' });
+
+export const displacedSchema = z
+  .object({
+    tokenId: stored,
+    platform: stored,
+    deviceName: stored,
+    state: z.enum(['kicked', 'replaced', 'gone']).describe('`gone`: ended without a tombstone.'),
+    policy: stored,
+  })
+  .meta({ id: 'Displaced' });
+
+const tokenPair = {
+  accessToken: stored,
+  tokenType: z.literal('Bearer'),
+  expiresIn: z.int().describe('Seconds.'),
+  refreshToken: stored,
+  refreshExpiresIn: z.int().describe('Seconds.'),
+};
+
+export const loginResult = z
+  .object({ ...tokenPair, token: tokenSchema, displaced: z.array(displacedSchema) })
+  .meta({ id: 'LoginResult' });
+
+export const refreshResult = z.object({ ...tokenPair, token: tokenSchema }).meta({ id: 'RefreshResult' });
+
+export const conflictSchema = z
+  .object({
+    tokenId: stored,
+    platform: stored,
+    deviceName: stored,
+    lastSeenAt: time,
+    leaseExpiresAt: time.optional().describe('Presence: the seat is kept until then, and for the grace after it.'),
+    inGrace: z.boolean().optional(),
+  })
+  .meta({ id: 'Conflict' });
+
+const tagged = z.object({ tokenId: stored, platform: stored }).meta({ id: 'TaggedToken' });
+
+export const planSchema = z
+  .object({
+    declined: z.boolean(),
+    kick: z.array(tagged),
+    delete: z.array(tagged),
+    replace: z.array(tagged),
+    conflicts: z.array(conflictSchema),
+  })
+  .meta({ id: 'Plan' });
+
+export const countResult = z.object({ count: z.int() }).meta({ id: 'CountResult' });
+
+export const tokensResult = z.object({ tokens: z.array(tokenSchema) }).meta({ id: 'TokensResult' });
+
+export const revokedResult = z.object({ revoked: z.array(tagged) }).meta({ id: 'RevokedResult' });
+
+export const historyResult = z.object({ events: z.array(eventSchema) }).meta({ id: 'HistoryResult' });
+
+export const userSchema = z
+  .object({
+    tenant: stored,
+    userId: stored,
+    createdAt: time,
+    hasPassword: z.boolean(),
+    blocked: z.object({ until: time.optional(), reason: stored.optional(), at: time }).optional(),
+  })
+  .meta({ id: 'User' });
+
+export const usersResult = z
+  .object({ users: z.array(userSchema), next: stored.optional() })
+  .meta({ id: 'UsersResult' });
+export const changeUserResult = z
+  .object({ user: userSchema, revoked: z.array(tagged) })
+  .meta({ id: 'ChangeUserResult' });
+
+export const tenantResult = z
+  .object({
+    tenant: stored,
+    version: z.int().describe('0 = nothing is set.'),
+    config: tenantConfigSchema,
+    effective: z
+      .record(stored, z.object({ value: z.unknown(), source: z.enum(['default', 'environment', 'tenant', 'user']) }))
+      .describe('Each field in force, and where it comes from.'),
+  })
+  .meta({ id: 'Tenant' });
+
+export const blocksResult = z
+  .object({ blocks: z.array(userSchema), next: stored.optional() })
+  .meta({ id: 'BlocksResult' });
+
+/** RFC 7662 section 2.2; inactive answers carry `reason` and `endedBy` unless they are switched off. */
+export const introspectionResult = z
+  .object({
+    active: z.boolean(),
+    token_type: z.literal('Bearer').optional(),
+    client_id: stored.optional(),
+    iss: stored.optional(),
+    aud: z.union([stored, z.array(stored)]).optional(),
+    sub: stored.optional(),
+    jti: stored.optional(),
+    iat: z.int().optional(),
+    exp: z.int().optional(),
+    sid: stored.optional(),
+    tenant: stored.optional(),
+    platform: stored.optional(),
+    device_id: stored.optional(),
+    reason: z.enum(TOKEN_REASONS).optional(),
+    endedAt: time.optional(),
+    endedBy: actorSchema.optional(),
+  })
+  .meta({ id: 'Introspection' });
+
+export const jwksResult = z
+  .object({
+    keys: z.array(z.object({ kty: stored, kid: stored, alg: stored, use: z.literal('sig') }).catchall(stored)),
+  })
+  .meta({ id: 'Jwks' });
+
+/** RFC 8414 section 2. */
+export const metadataResult = z
+  .object({
+    issuer: stored,
+    jwks_uri: stored,
+    token_endpoint: stored,
+    token_endpoint_auth_methods_supported: z.array(stored),
+    introspection_endpoint: stored,
+    introspection_endpoint_auth_methods_supported: z.array(stored),
+    revocation_endpoint: stored,
+    revocation_endpoint_auth_methods_supported: z.array(stored),
+    response_types_supported: z.array(stored),
+    grant_types_supported: z.array(stored),
+  })
+  .meta({ id: 'AuthorizationServerMetadata' });
+
+export const healthResult = z.object({ status: z.enum(['ok', 'draining']) }).meta({ id: 'Health' });
+
+/** RFC 9457 section 3; further members depend on the code. */
+export const problemSchema = z
+  .object({
+    type: stored.describe('A URN that names the code.'),
+    title: stored,
+    status: z.int(),
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    detail: stored.optional(),
+    requestId: stored,
+    conflicts: z.array(conflictSchema).optional(),
+    retryAfterSeconds: z.int().optional(),
+    endedAt: time.optional(),
+    endedBy: actorSchema.optional(),
+    until: time.optional(),
+    reason: stored.optional(),
+  })
+  .meta({ id: 'Problem' });

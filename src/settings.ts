@@ -1,0 +1,72 @@
+/**
+ * Owns the names, bounds and defaults of all settings. Must not know what they mean together (config.ts) or who reads them.
+ * No secret has a default.
+ */
+import { z } from 'zod';
+import { DEFAULT_MAX_PER_PLATFORM, DEFAULT_POLICY_NAME } from './domain/policies/presets.ts';
+import { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
+
+const YES_NO = { true: true, false: false } as const;
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const whole = (min: number, max: number, byDefault: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.int().min(min, `at least ${min}`).max(max, `at most ${max}`))
+    .default(byDefault);
+
+const yesNo = (byDefault: boolean) =>
+  z
+    .enum(['true', 'false'], 'valid: true, false')
+    .transform((text) => YES_NO[text])
+    .default(byDefault);
+
+const secret = z.string().min(32, 'at least 32 characters');
+
+export const settingsSchema = z.object({
+  NODE_ENV: z.string().optional(),
+  HOST: z.string().min(1).optional(),
+  PORT: whole(0, 65_535, 3000),
+  REDIS_URL: z.string().optional(),
+  DATA_DIR: z.string().min(1).default('.latchkey'),
+  KEY_PREFIX: z
+    .string()
+    .regex(/^[\w.-]{1,32}$/, '1-32 letters, digits, ".", "-" or "_"')
+    .default('lk'),
+  SHARDS: whole(1, 1024, 64),
+  ISSUER: z.url('expected a URL').optional(),
+  AUDIENCE: z.string().min(1).max(256).optional(),
+  ACCESS_TTL_SECONDS: whole(10, 604_800, 900),
+  REFRESH_TTL_SECONDS: whole(60, 315_360_000, 2_592_000),
+  IDLE_TTL_SECONDS: whole(0, 315_360_000, 0),
+  REFRESH_GRACE_SECONDS: whole(0, 300, 10),
+  LOGIN_POLICY: z.string().min(1).default(DEFAULT_POLICY_NAME),
+  MAX_PER_PLATFORM: whole(1, 100, DEFAULT_MAX_PER_PLATFORM),
+  MAX_TOKENS_PER_USER: whole(1, 1000, 100),
+  PLATFORMS: z.string().optional(),
+  CREDENTIALS: z.enum(['password', 'delegate'], 'valid: password, delegate').default('password'),
+  CREDENTIALS_URL: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }).optional(),
+  CREDENTIALS_SECRET: secret.optional(),
+  THROTTLE_USER_FAILURES: whole(0, 1000, 5),
+  THROTTLE_ADDRESS_FAILURES: whole(0, 100_000, 50),
+  THROTTLE_LOCK_SECONDS: whole(1, 3600, 30),
+  THROTTLE_MAX_LOCK_SECONDS: whole(1, 86_400, 900),
+  THROTTLE_MEMORY_SECONDS: whole(60, 604_800, 3600),
+  THROTTLE_USER_LOGINS: whole(0, 100_000, 60),
+  THROTTLE_ADDRESS_LOGINS: whole(0, 1_000_000, 1200),
+  THROTTLE_WINDOW_SECONDS: whole(1, 3600, 60),
+  SIGNING_KEYS_FILE: z.string().min(1).optional(),
+  SIGNING_ALG: z.enum(SIGNING_ALGORITHMS, `valid: ${SIGNING_ALGORITHMS.join(', ')}`).default('EdDSA'),
+  REFRESH_SECRET: secret.optional(),
+  ADMIN_API_KEY: secret.optional(),
+  GATEWAY_API_KEY: secret.optional(),
+  INTROSPECTION_REASONS: yesNo(true),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `valid: ${LOG_LEVELS.join(', ')}`).default('info'),
+  TRUST_PROXY: z.string().optional(),
+  LATCHKEY_NO_INSTALL: z.enum(['0', '1'], 'valid: 0, 1').default('0'),
+});
+
+/** Names of all settings, as `.env.example` lists them. */
+export const SETTINGS = Object.keys(settingsSchema.shape);
