@@ -65,6 +65,7 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
     const { token } = decision;
     const mark = turns.mark();
     const { forget, end } = writesOf(decision);
+    forget.push(...supersededBy(decision, state));
     const reply = await run(() =>
       redis.applyLogin(
         ...keysOf(user),
@@ -93,7 +94,11 @@ export function createTokenStore(scope: UserScope, onTouchFailed: (error: unknow
     const stale = turns.changedSince(keys.member(user), marks.get(from) ?? 0);
     let state = stale ? await snapshot(user) : from;
     for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
-      if (tries > 2) await sleep(Math.random() * JITTER_MS * 2 ** (tries - 2));
+      if (tries > 2) {
+        await sleep(Math.random() * JITTER_MS * 2 ** (tries - 2));
+        // What CONFLICT told is old by now: tried as it is, it would lose again while another process is busy.
+        state = await snapshot(user);
+      }
       const decision = await decide(state);
       const fresh = await apply(user, state, decision);
       if (fresh === undefined) return decision;
@@ -191,6 +196,14 @@ function writesOf({ plan, actor }: { plan: Decision['plan']; actor: Actor; token
     deleted.filter((tokenId) => plan.grounds.has(tokenId)),
   );
   return { forget: deleted.filter((tokenId) => !plan.grounds.has(tokenId)), end };
+}
+
+/** One `replaced` tombstone a device: when one is added, those of its earlier tokens go. */
+function supersededBy({ plan, token }: Decision & { apply: true }, { tokens }: Snapshot): TokenId[] {
+  const ofDevice = tokens.filter(
+    ({ platform, deviceId }) => platform === token.platform && deviceId === token.deviceId,
+  );
+  return ofDevice.filter(({ end }) => plan.replace.size > 0 && end?.code === CAUSES.replace.code).map((t) => t.tokenId);
 }
 
 function namedBy(selector: Selector): readonly string[] {
