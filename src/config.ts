@@ -3,8 +3,10 @@
  * Must not know what a setting is used for.
  */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type { z } from 'zod';
 import type { Policy } from './contract/policy.ts';
+import { TTL_BOUNDS } from './contract/tenant-config.ts';
 import { checkPolicy } from './domain/policies/check.ts';
 import { findPreset, presets } from './domain/policies/presets.ts';
 import { createPlatforms, type Platforms } from './domain/platform.ts';
@@ -14,10 +16,9 @@ import type { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 import type { ThrottleSettings } from './tokens/store.ts';
 
 /** `TRUST_PROXY` names that Express knows. */
-const PROXY_NAMES = /^(loopback|linklocal|uniquelocal|[0-9a-fA-F.:]+(\/\d{1,3})?)$/;
+const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal'];
 
-/** Seconds between a record's own end and the smallest idle rule: "last seen" is written once a minute. */
-const MIN_IDLE_SECONDS = 120;
+const MIN_IDLE_SECONDS = TTL_BOUNDS.idleSeconds.min;
 
 export type Config = {
   readonly production: boolean;
@@ -74,12 +75,12 @@ export class ConfigError extends Error {
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = settingsSchema.safeParse(given);
-  if (!parsed.success) {
-    const faults = parsed.error.issues.map((fault) => `${fault.path.join('.')}: ${fault.message}`);
-    throw new ConfigError([...faults, ...missingInProduction(given)]);
-  }
-  const settings = parsed.data;
-  const faults: string[] = missingInProduction(given);
+  const wrong = parsed.error?.issues.map((fault) => ({ name: fault.path.join('.'), message: fault.message })) ?? [];
+  // What is wrong counts as not given from here on, so that the faults of all other settings show too.
+  const settings =
+    parsed.data ??
+    settingsSchema.parse({ ...given, ...Object.fromEntries(wrong.map(({ name }) => [name, undefined])) });
+  const faults: string[] = [...wrong.map(({ name, message }) => `${name}: ${message}`), ...missingInProduction(given)];
   const check = <T>(name: string, read: () => T): T | undefined => {
     try {
       return read();
@@ -213,15 +214,33 @@ function readPolicy(text: string, maxPerPlatform: number, platforms: Platforms):
       `unknown policy "${text}"; valid: ${names.join(', ')}, an OpenIM number (0, 1, 4, 5), or the path of a .json file`,
     );
   }
-  const checked = checkPolicy(JSON.parse(readFileSync(text, 'utf8')), platforms);
+  const checked = checkPolicy(readJson(text), platforms);
   if ('faults' in checked) throw new RangeError(checked.faults.join('; '));
   return checked.policy;
+}
+
+function readJson(file: string): unknown {
+  const text = readFileSync(file, 'utf8');
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message would quote the content, and the wrong file may hold a secret.
+    throw new RangeError(`${file} is not valid JSON`);
+  }
 }
 
 function readTrustProxy(text: string | undefined): number | string[] | false {
   if (text === undefined || text === 'false' || text === '0') return false;
   if (/^\d{1,2}$/.test(text)) return Number(text);
   const names = text.split(',').map((name) => name.trim());
-  if (names.every((name) => PROXY_NAMES.test(name))) return names;
+  if (names.every((name) => PROXY_NAMES.includes(name) || isNetwork(name))) return names;
   throw new RangeError('valid: false, the number of proxies in front, or their addresses (loopback, 10.0.0.0/8, …)');
+}
+
+/** An address, or `address/bits` as Express takes it. */
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const longest = { 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  if (longest === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= longest);
 }

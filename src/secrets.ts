@@ -59,7 +59,8 @@ function makeSecret(): string {
 }
 
 function textOf(value: unknown): string {
-  if (typeof value !== 'string')
+  // Shorter than any that is made: an empty one would let everybody in.
+  if (typeof value !== 'string' || value.length < SECRET_BYTES)
     throw new Error('secrets.json in the data folder is damaged: remove it to have new secrets made');
   return value;
 }

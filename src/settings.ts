@@ -3,9 +3,11 @@
  * No secret has a default.
  */
 import { z } from 'zod';
+import { TTL_BOUNDS } from './contract/tenant-config.ts';
 import { DEFAULT_MAX_PER_PLATFORM, DEFAULT_POLICY_NAME } from './domain/policies/presets.ts';
 import { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 
+const MODES = ['development', 'test', 'production'] as const;
 const YES_NO = { true: true, false: false } as const;
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -26,7 +28,7 @@ const yesNo = (byDefault: boolean) =>
 const secret = z.string().min(32, 'at least 32 characters');
 
 export const settingsSchema = z.object({
-  NODE_ENV: z.string().optional(),
+  NODE_ENV: z.enum(MODES, `valid: ${MODES.join(', ')}`).optional(),
   HOST: z.string().min(1).optional(),
   PORT: whole(0, 65_535, 3000),
   REDIS_URL: z.string().optional(),
@@ -38,9 +40,9 @@ export const settingsSchema = z.object({
   SHARDS: whole(1, 1024, 64),
   ISSUER: z.url('expected a URL').optional(),
   AUDIENCE: z.string().min(1).max(256).optional(),
-  ACCESS_TTL_SECONDS: whole(10, 604_800, 900),
-  REFRESH_TTL_SECONDS: whole(60, 315_360_000, 2_592_000),
-  IDLE_TTL_SECONDS: whole(0, 315_360_000, 0),
+  ACCESS_TTL_SECONDS: whole(TTL_BOUNDS.accessSeconds.min, TTL_BOUNDS.accessSeconds.max, 900),
+  REFRESH_TTL_SECONDS: whole(TTL_BOUNDS.refreshSeconds.min, TTL_BOUNDS.refreshSeconds.max, 2_592_000),
+  IDLE_TTL_SECONDS: whole(0, TTL_BOUNDS.idleSeconds.max, 0),
   REFRESH_GRACE_SECONDS: whole(0, 300, 10),
   LOGIN_POLICY: z.string().min(1).default(DEFAULT_POLICY_NAME),
   MAX_PER_PLATFORM: whole(1, 100, DEFAULT_MAX_PER_PLATFORM),

@@ -94,6 +94,7 @@ export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoi
       caller: 'admin',
       query: tenantQuery,
       body: simulateRequest,
+      bodyLimit: '512kb',
       responses: { 200: { description: 'The plan.', body: planSchema } },
       errors: ['platform_not_allowed', 'not_found'],
       async handle({ query: { tenant }, body }) {

@@ -128,7 +128,8 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
 }
 
 function toBlock({ until, reason }: { readonly until?: string | undefined; readonly reason?: string | undefined }) {
-  return { ...(until !== undefined && { until: Date.parse(until) }), ...(reason !== undefined && { reason }) };
+  // 0 is a block without an end, which no date of the past must become.
+  return { ...(until !== undefined && { until: Math.max(1, Date.parse(until)) }), ...(reason !== undefined && { reason }) };
 }
 
 function userView(user: UserRecord, now: number) {

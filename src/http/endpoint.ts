@@ -133,8 +133,10 @@ function bodyReaders(spec: Endpoint): RequestHandler[] {
   const limit = spec.bodyLimit ?? BODY_LIMIT;
   const read = form ? express.urlencoded({ limit, extended: false, type }) : express.json({ limit, type });
   const checkType: RequestHandler = (request, _response, next) => {
-    // `is` answers null when there is no body at all: then the schema has the word.
-    if (request.is(type) === false) throw new LatchkeyError('unsupported_media_type', { detail: `expected ${type}` });
+    // `is` answers null when there is no body at all: then the schema has the word. Clients without one also say length 0.
+    const isEmpty = request.get('content-length') === '0';
+    if (!isEmpty && request.is(type) === false)
+      throw new LatchkeyError('unsupported_media_type', { detail: `expected ${type}` });
     next();
   };
   return [checkType, read];

@@ -28,10 +28,11 @@ export function oauthTokenEndpoints(refresh: Refresh, now: () => number): Endpoi
       },
       errors: [],
       async handle({ body }) {
-        if (body.grant_type === undefined) return failure('invalid_request', 'grant_type is missing');
+        // RFC 6749 section 3.2: a parameter without a value is one that was left out.
+        if (!body.grant_type) return failure('invalid_request', 'grant_type is missing');
         if (body.grant_type !== 'refresh_token')
           return failure('unsupported_grant_type', 'only refresh_token is supported');
-        if (body.refresh_token === undefined) return failure('invalid_request', 'refresh_token is missing');
+        if (!body.refresh_token) return failure('invalid_request', 'refresh_token is missing');
         try {
           const result = await refresh(body.refresh_token);
           const pair = tokenPairView(result, result.token, now());

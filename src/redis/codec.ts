@@ -47,7 +47,7 @@ export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Toke
   const numbers = [Number(seq), Number(createdAt), lastSeenAt, ...renewal];
   const endText = fields[endField];
   const end = typeof endText === 'string' ? readEnd(endText) : undefined;
-  if (!numbers.every(Number.isFinite) || (typeof endText === 'string' && end === undefined)) return undefined;
+  if (!numbers.every(isTime) || (typeof endText === 'string' && end === undefined)) return undefined;
   return {
     ...user,
     tokenId,
@@ -74,9 +74,11 @@ export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Toke
 export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
   const tokens: Token[] = [];
   const unreadable = new Set<TokenId>();
-  for (const tokenId of new Set(Object.keys(fields).map((field) => field.split(':', 1)[0] ?? ''))) {
+  // Without a prototype: a damaged hash may hold any name.
+  const own: Fields = { __proto__: null, ...fields };
+  for (const tokenId of new Set(Object.keys(own).map((field) => field.split(':', 1)[0] ?? ''))) {
     if (tokenId === '') continue; // the hash's own fields, :v and :q
-    const token = readToken(user, tokenId, fields);
+    const token = readToken(user, tokenId, own);
     if (token === undefined) unreadable.add(tokenId);
     else tokens.push(token);
   }
@@ -107,6 +109,7 @@ export function readEvent(shard: number, entryId: string, packed: string): Event
   const parts = packed.split(US);
   const [type, tenant = '', userId, tokenId, platform, at, exp] = parts;
   if (parts.length !== 14 || !EVENT_TYPES.includes(type as EventType)) return undefined;
+  if (!isTime(Number(at)) || !isTime(Number(exp))) return undefined;
   const [ip, conflicts] = parts.slice(12);
   return {
     id: `${shard}-${entryId}`,
@@ -152,7 +155,7 @@ export function readEndCode(text: string): TokenReason {
 
 function readEnd(text: string): TokenEnd | undefined {
   const [code, at, ...actor] = text.split(US);
-  if (!TOKEN_REASONS.includes(code as TokenReason) || actor.length !== 5) return undefined;
+  if (!TOKEN_REASONS.includes(code as TokenReason) || actor.length !== 5 || !isTime(Number(at))) return undefined;
   return { code: code as TokenReason, at: Number(at), by: readActor(actor) };
 }
 
@@ -164,6 +167,11 @@ function readActor([kind, platform, deviceName, policy, reason]: readonly string
     ...(policy && { policy }),
     ...(reason && { reason }),
   };
+}
+
+/** Whether a Date can show it (ECMA-262, time values); false for what is no number. */
+function isTime(ms: number): boolean {
+  return Math.abs(ms) <= 8.64e15;
 }
 
 type Five<T> = [T, T, T, T, T];

@@ -104,8 +104,8 @@ function reconnectDelay(attempt: number): number {
 }
 
 function parseHost(text: string, defaultPort: number): HostPort {
-  const [, host, port] = /^(\[[0-9a-f:]+\]|[^:]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
-  if (host === undefined) throw new RangeError('a host is host or host:port');
+  const [, host, port] = /^(\[[0-9a-f:]+\]|[^:?#\s]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
+  if (host === undefined || Number(port ?? 0) > 65_535) throw new RangeError('a host is host or host:port');
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port ?? defaultPort) };
 }
 

@@ -123,7 +123,11 @@ export function createTokenStore(
     const stale = turns.changedSince(keys.member(user), marks.get(from) ?? 0);
     let state = stale ? await snapshot(user) : from;
     for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
-      if (tries > 2) await sleep(Math.random() * JITTER_MS * 2 ** (tries - 2));
+      if (tries > 2) {
+        await sleep(Math.random() * JITTER_MS * 2 ** (tries - 2));
+        // What CONFLICT told is old by now: tried as it is, it would lose again while another process is busy.
+        state = await snapshot(user);
+      }
       const decision = await decide(state);
       const fresh = await apply(user, state, decision);
       if (fresh === undefined) return decision;

@@ -52,6 +52,8 @@ export function createRefresh({ store, signer, refreshTokens, tenants, ruleBook 
       assertGood(await store.find(token, token.tokenId), store);
       throw new LatchkeyError('token_expired');
     }
+    // An absolute life that the tenant has set since may be over already: the record says so now, and so do we.
+    if (result.expiresAt <= now) throw new LatchkeyError('token_expired');
     const renewed = { ...token, ...ends, expiresAt: result.expiresAt, lastSeenAt: now };
     return { accessToken, refreshToken: refreshTokens.make(token, result.generation), token: renewed };
   };

@@ -61,7 +61,8 @@ export function createTenants({ tenants, users, store, ruleBook }: TenantsDeps):
 
     async simulate(policy, on, incoming) {
       assertPolicy(policy);
-      ruleBook.assertKnown(incoming.platform);
+      const given = 'tokens' in on ? on.tokens : [];
+      for (const { platform } of [incoming, ...given]) ruleBook.assertKnown(platform);
       const state = 'user' in on ? await store.snapshot(on.user) : imagine(on.tokens, store.now());
       const rules = ruleBook.rulesFor(incoming.platform, state.tenantConfig, policy);
       if (!allows(rules.policy, incoming.platform, rules.platforms)) throw new LatchkeyError('platform_not_allowed');

@@ -5,10 +5,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig, type Config } from '../../src/config.ts';
 import { SETTINGS } from '../../src/settings.ts';
 import { ERRORS } from '../../src/contract/errors.ts';
-import type { Match, Policy } from '../../src/contract/policy.ts';
+import type { Limit, Match, Policy } from '../../src/contract/policy.ts';
 import { BUILT_IN_PLATFORMS, createPlatforms } from '../../src/domain/platform.ts';
 import { checkPolicy } from '../../src/domain/policies/check.ts';
 import { DEFAULT_MAX_PER_PLATFORM, OPENIM_ALIASES, presets } from '../../src/domain/policies/presets.ts';
@@ -159,14 +159,20 @@ function byText(a: readonly string[], b: readonly string[]): number {
   return a.join().localeCompare(b.join());
 }
 
+/** Several limits stand in one cell each, in their order. */
 function limitCells({ limits }: Policy): string[] {
-  const [limit, ...more] = limits;
-  if (limit === undefined || more.length > 0) throw new Error('the table has room for one limit a preset');
-  return [matchCell(limit.match), limit.countBy, String(limit.max), limit.overflow];
+  const cell = (part: (limit: Limit) => string) => limits.map(part).join('; ');
+  return [
+    cell(({ match }) => matchCell(match)),
+    cell(({ countBy }) => countBy),
+    cell(({ max }) => String(max)),
+    cell(({ overflow }) => overflow),
+  ];
 }
 
-function matchCell({ notClasses, ...others }: Match): string {
+function matchCell({ classes, notClasses, ...others }: Match): string {
   if (Object.keys(others).length > 0) throw new Error('say how this match is written in the table');
+  if (classes !== undefined) return `class ${classes.join(', ')}`;
   return notClasses === undefined ? 'all' : `not class ${notClasses.join(', ')}`;
 }
 
@@ -176,8 +182,28 @@ function defaultOf(setting: string): string {
   if (setting === 'LOGIN_POLICY') return (config['policy'] as Policy).name;
   if (setting === 'MAX_PER_PLATFORM') return String(DEFAULT_MAX_PER_PLATFORM);
   if (setting === 'LATCHKEY_NO_INSTALL') return config['installRedis'] === true ? '0' : '1';
+  if (setting === 'CREDENTIALS') return (config['credentials'] as Config['credentials']).kind;
+  if (setting.startsWith('THROTTLE_')) return String(throttleDefault(setting));
   const value = config[setting.toLowerCase().replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase())];
   return ['string', 'number', 'boolean'].includes(typeof value) ? String(value) : '-';
+}
+
+/** The setting in the unit of the table: the configuration has milliseconds. */
+function throttleDefault(setting: string): number {
+  const { throttle } = loadConfig({});
+  const inSeconds: Readonly<Record<string, number>> = {
+    THROTTLE_LOCK_SECONDS: throttle.lockMs,
+    THROTTLE_MAX_LOCK_SECONDS: throttle.longestLockMs,
+    THROTTLE_MEMORY_SECONDS: throttle.memoryMs,
+    THROTTLE_WINDOW_SECONDS: throttle.windowMs,
+  };
+  const counts: Readonly<Record<string, number>> = {
+    THROTTLE_USER_FAILURES: throttle.userFailures,
+    THROTTLE_ADDRESS_FAILURES: throttle.addressFailures,
+    THROTTLE_USER_LOGINS: throttle.userLogins,
+    THROTTLE_ADDRESS_LOGINS: throttle.addressLogins,
+  };
+  return counts[setting] ?? (inSeconds[setting] ?? NaN) / 1000;
 }
 
 function faultsOf(env: Readonly<Record<string, string>>): string {

@@ -66,15 +66,19 @@ export function resolve(input: ResolveInput): Plan {
   for (const token of seats.held()) {
     if (evicted.has(token.tokenId)) seats.end('kick', token, { policy: policy.name, reason: 'evicted' });
   }
-  for (const limit of policy.limits) {
+  // An admin login is no business of the policy: it does not even reduce leftovers of an older one.
+  const limits = incoming.platform === ADMIN_PLATFORM ? [] : policy.limits;
+  for (const limit of limits) {
     if (limit.overflow === 'decline') continue;
     for (const group of groupsOf(limit, seats.held(), incoming.platform, platforms)) {
       const victims = inOrderOfLeaving(group.tokens, limit, now).slice(0, excessOf(group, limit));
       for (const token of victims) seats.end(limit.overflow, token, groundOf(policy, token, now));
     }
   }
-  for (const limit of policy.limits) {
-    if (limit.overflow !== 'decline') continue;
+  // A device that comes back takes the seat that was its own: nobody's limit is used up by that.
+  const keepsItsSeat = seats.ended.replace.size > 0;
+  for (const limit of limits) {
+    if (limit.overflow !== 'decline' || keepsItsSeat) continue;
     const joined = groupsOf(limit, seats.held(), incoming.platform, platforms).find((group) => group.joined);
     if (joined === undefined) continue;
     const excess = excessOf(joined, limit);
@@ -162,8 +166,8 @@ function groundOf(policy: Policy, token: Token, now: number): Ground {
 function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput): Map<TokenId, Platform> {
   const expired = tokens.filter((token) => stateOf(token, now) === 'expired' || now >= token.expiresAt);
   return new Map([
-    ...expired.map((token) => [token.tokenId, token.platform] as const),
-    ...unreadable.map((tokenId) => [tokenId, UNKNOWN_PLATFORM] as const),
+    ...expired.toSorted((a, b) => a.seq - b.seq).map((token) => [token.tokenId, token.platform] as const),
+    ...unreadable.toSorted().map((tokenId) => [tokenId, UNKNOWN_PLATFORM] as const),
   ]);
 }
 

@@ -76,10 +76,12 @@ local function active_tokens()
   for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
   for id, core in pairs(all) do
     if not string.find(id, ':', 1, true) and not all[id .. ':e'] and all[id .. ':r'] then
-      local parts = split(core)
-      local seen_at = tonumber(all[id .. ':s'] or parts[5])
-      if not is_expired(split(all[id .. ':r']), seen_at) then
-        found[#found + 1] = { id = id, seq = tonumber(parts[1]), platform = parts[2] }
+      local parts, renewal = split(core), split(all[id .. ':r'])
+      local seq, seen_at = tonumber(parts[1]), tonumber(all[id .. ':s'] or parts[5])
+      -- A record that cannot be read is no active token to anyone; the next login removes it.
+      local readable = seq and seen_at and #parts == 8 and tonumber(renewal[1]) and tonumber(renewal[5])
+      if readable and not is_expired(renewal, seen_at) then
+        found[#found + 1] = { id = id, seq = seq, platform = parts[2] }
       end
     end
   end

@@ -25,7 +25,7 @@ if presented >= generation then
   keep_until(tonumber(ARGV[8]))
   return { 'ROTATED', NOW, presented + 1, tonumber(ARGV[8]) }
 end
-if presented == generation - 1 and NOW - rotated_at <= grace_ms then
+if presented == generation - 1 and NOW - rotated_at < grace_ms then
   renewal[2] = access_expires_at
   redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', integer(NOW))
   return { 'REPEATED', NOW, generation, tonumber(renewal[1]) }
