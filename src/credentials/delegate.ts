@@ -61,7 +61,7 @@ export function createDelegate({
           return undefined;
         }
         if (response.status !== 200) throw new Error(`the user service answered ${response.status}`);
-        return answerSchema.parse(JSON.parse(await readText(response)) as unknown).userId ?? userId;
+        return answerSchema.parse(parseJson(await readText(response))).userId ?? userId;
       });
       // The directory is not ours: what it said a moment ago is all there is to know.
       return proven === undefined ? undefined : { userId: proven, stillGood: async () => true };
@@ -78,6 +78,15 @@ async function readText(response: Response): Promise<string> {
     chunks.push(chunk as Uint8Array);
   }
   return Buffer.concat(chunks).toString('utf8') || '{}';
+}
+
+/** Without the words of JSON.parse, which quote the text: it may repeat the password, and errors are logged. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error('the user service did not answer JSON');
+  }
 }
 
 /** Lets calls through until too many have failed in a row; then one at a time may try, once the pause is over. */

@@ -129,7 +129,10 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
 
 function toBlock({ until, reason }: { readonly until?: string | undefined; readonly reason?: string | undefined }) {
   // 0 is a block without an end, which no date of the past must become.
-  return { ...(until !== undefined && { until: Math.max(1, Date.parse(until)) }), ...(reason !== undefined && { reason }) };
+  return {
+    ...(until !== undefined && { until: Math.max(1, Date.parse(until)) }),
+    ...(reason !== undefined && { reason }),
+  };
 }
 
 function userView(user: UserRecord, now: number) {

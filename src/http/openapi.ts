@@ -2,7 +2,7 @@
  * Owns how the endpoint declarations read as an OpenAPI 3.1 document. Must not know any endpoint.
  */
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../contract/errors.ts';
+import { ERRORS, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
 import { problemSchema } from '../contract/answers.ts';
 import type { CallerKind } from './caller-auth.ts';
 import { pathsOf, type Endpoint, type ResponseSpec } from './endpoint.ts';
@@ -74,25 +74,11 @@ const SECURITY: Record<CallerKind, readonly Json[]> = {
   admin: [{ adminKey: [] }],
 };
 
-const TOKEN_REFUSALS: readonly ErrorCode[] = [
-  'token_missing',
-  'token_malformed',
-  'token_invalid',
-  'token_expired',
-  'token_kicked',
-  'token_replaced',
-  'token_revoked',
-  'token_logged_out',
-  'token_unknown',
-  'refresh_reused',
-  'user_blocked',
-];
-
 const ERRORS_OF_CALLER: Record<CallerKind, readonly ErrorCode[]> = {
   none: [],
-  app: ['invalid_request', ...TOKEN_REFUSALS],
-  'optional-app': ['invalid_request', ...TOKEN_REFUSALS],
-  bearer: TOKEN_REFUSALS,
+  app: ['invalid_request', ...TOKEN_REASONS],
+  'optional-app': ['invalid_request', ...TOKEN_REASONS],
+  bearer: TOKEN_REASONS,
   gateway: ['invalid_request', 'unauthorized'],
   admin: ['invalid_request', 'unauthorized', 'forbidden'],
 };

@@ -2,7 +2,7 @@
  * Owns what an app does with the token it holds: refresh, log out, see and end the user's devices.
  */
 import { z } from 'zod';
-import { LatchkeyError } from '../contract/errors.ts';
+import { LatchkeyError, TOKEN_REASONS } from '../contract/errors.ts';
 import { countResult, refreshResult, tokensResult } from '../contract/answers.ts';
 import { logoutRequest, refreshRequest, tokenIdSchema } from '../contract/messages.ts';
 import type { Platforms } from '../domain/platform.ts';
@@ -14,18 +14,8 @@ import { tokenView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 import { tokenPairView } from './token-pair.ts';
 
-const REFUSALS = [
-  'token_malformed',
-  'token_invalid',
-  'token_expired',
-  'token_kicked',
-  'token_replaced',
-  'token_revoked',
-  'token_logged_out',
-  'token_unknown',
-  'refresh_reused',
-  'user_blocked',
-] as const;
+/** A refresh token in the body is always there, good or not. */
+const REFUSALS = TOKEN_REASONS.filter((reason) => reason !== 'token_missing');
 
 export function ownTokenEndpoints(
   refresh: Refresh,

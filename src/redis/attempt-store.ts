@@ -10,24 +10,30 @@ const STRANGER = 's';
 export function createAttemptStore({ redis, keys, run }: UserScope, settings: ThrottleSettings): AttemptStore {
   const { lockMs, longestLockMs, memoryMs, windowMs } = settings;
 
-  async function fail(key: string, kind: string, allowed: number): Promise<number> {
-    if (allowed === 0) return 0;
-    return (await run(() => redis.countFailure(key, kind, allowed, lockMs, longestLockMs, memoryMs)))[2];
+  async function fail(key: string, kind: string, firstToLock: number): Promise<number> {
+    if (firstToLock === 0) return 0;
+    return (await run(() => redis.countFailure(key, kind, firstToLock, lockMs, longestLockMs, memoryMs)))[2];
   }
 
   return {
     async begin({ user, address, deviceId }) {
       const [ofUser, ofAddress] = await Promise.all([
         run(() =>
-          redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, STRANGER, deviceKind(deviceId)),
+          redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, '', STRANGER, deviceKind(deviceId)),
         ),
         run(() =>
-          redis.countAttempt(keys.addressAttempts(networkOf(address)), settings.addressLogins, windowMs, STRANGER),
+          redis.countAttempt(keys.addressAttempts(networkOf(address)), settings.addressLogins, windowMs, '', STRANGER),
         ),
       ]);
       const [userRate = 0, userLock = 0, deviceLock = 0] = ofUser[2];
       const [addressRate = 0, addressLock = 0] = ofAddress[2];
       return { rate: Math.max(userRate, addressRate), user: userLock, address: addressLock, device: deviceLock };
+    },
+
+    async beginKnown({ user, deviceId }) {
+      const whose = `:${deviceKind(deviceId)}`;
+      const reply = await run(() => redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, whose));
+      return reply[2][0] ?? 0;
     },
 
     async fail({ user, address, deviceId }: Attempt, isKnownDevice) {
@@ -48,7 +54,8 @@ function deviceKind(deviceId: string): string {
 
 /** One customer has a whole /64 of IPv6: its addresses count as one. */
 export function networkOf(address: string): string {
-  if (!address.includes(':')) return address;
+  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
+  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
   const [head = '', tail] = address.toLowerCase().split('::');
   const groups = head === '' ? [] : head.split(':');
   const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);

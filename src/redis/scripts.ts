@@ -90,10 +90,10 @@ declare module 'ioredis' {
       ]
     ): Result<['CHANGED', number, number] | ['MISMATCH', number], Context>;
     countAttempt(
-      ...args: [key: string, limit: number, windowMs: number, ...kinds: string[]]
+      ...args: [key: string, limit: number, windowMs: number, whose: string, ...kinds: string[]]
     ): Result<['ALLOWED', number, number[]], Context>;
     countFailure(
-      ...args: [key: string, kind: string, free: number, firstMs: number, longestMs: number, memoryMs: number]
+      ...args: [key: string, kind: string, firstToLock: number, firstMs: number, longestMs: number, memoryMs: number]
     ): Result<['COUNTED', number, number], Context>;
     createUser(
       ...args: [...Four, index: string, ...ScriptContext, member: string, passwordHash: string]

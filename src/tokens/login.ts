@@ -104,7 +104,7 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
       assertAllowed(request, rulesOf(request, start));
       const { deviceProof } = request;
       const isKnownDevice = deviceProof !== undefined && provesDevice(deviceProof, attempt, start, refreshTokens);
-      throttle.assertFree(waits, isKnownDevice);
+      await throttle.assertFree(attempt, waits, isKnownDevice);
 
       const proof = await credentials.prove(request, password, start.user);
       if (proof === undefined) return throttle.refuse(attempt, isKnownDevice);

@@ -159,7 +159,7 @@ export type TenantStore = {
 
 /** 0 switches a count off. Times in milliseconds. */
 export type ThrottleSettings = {
-  /** Failed passwords that lead to no lock yet, of strangers to one user, from one address, of one known device. */
+  /** The failed password that leads to the first lock: of strangers to one user, from one address, of one known device. */
   readonly userFailures: number;
   readonly addressFailures: number;
   /** The first lock; each further failure doubles it, up to the longest. */
@@ -190,6 +190,8 @@ export type Attempt = { readonly user: UserKey; readonly address: string; readon
 export type AttemptStore = {
   /** Counts an attempt against the rates; one round trip. */
   begin(attempt: Attempt): Promise<AttemptWaits>;
+  /** Counts an attempt of a known device against a rate of its own: ms to wait; one round trip. */
+  beginKnown(attempt: Attempt): Promise<number>;
   /** Counts a failed password: of a known device alone, or of a stranger against user and address; ms the lock lasts. */
   fail(attempt: Attempt, isKnownDevice: boolean): Promise<number>;
 };

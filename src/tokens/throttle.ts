@@ -10,7 +10,7 @@ export type Throttle = {
   /** Counts the attempt; sent together with the reads of the login. */
   begin(attempt: Attempt): Promise<AttemptWaits>;
   /** Throws `too_many_attempts` while the caller has to wait. */
-  assertFree(waits: AttemptWaits, isKnownDevice: boolean): void;
+  assertFree(attempt: Attempt, waits: AttemptWaits, isKnownDevice: boolean): Promise<void>;
   /** Counts a failed password, then throws `invalid_credentials`: the lock that it may have led to shows at the next attempt. */
   refuse(attempt: Attempt, isKnownDevice: boolean): Promise<never>;
 };
@@ -19,8 +19,10 @@ export function createThrottle(attempts: AttemptStore): Throttle {
   return {
     begin: (attempt) => attempts.begin(attempt),
 
-    assertFree({ rate, user, address, device }, isKnownDevice) {
-      const waitMs = Math.max(rate, ...(isKnownDevice ? [device] : [user, address]));
+    async assertFree(attempt, { rate, user, address, device }, isKnownDevice) {
+      // Strangers may have used up the common rate: a known device then goes by its own, a round trip more.
+      const ownRate = isKnownDevice && rate > 0 ? await attempts.beginKnown(attempt) : rate;
+      const waitMs = Math.max(ownRate, ...(isKnownDevice ? [device] : [user, address]));
       if (waitMs > 0) throw tooManyAttempts(waitMs);
     },
 
