@@ -162,11 +162,13 @@ function contradictions(settings: Settings): string[] {
     settings.CREDENTIALS_SECRET,
   ].filter((key) => key !== undefined);
   if (new Set(keys).size < keys.length) {
-    faults.push('REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY: must differ from each other');
+    faults.push('REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY, CREDENTIALS_SECRET: must differ from each other');
   }
   if (settings.CREDENTIALS === 'delegate') {
     if (settings.CREDENTIALS_URL === undefined)
       faults.push('CREDENTIALS_URL: must be given when CREDENTIALS is delegate');
+    if (/^[^/]*\/\/[^/]*@/.test(settings.CREDENTIALS_URL ?? ''))
+      faults.push('CREDENTIALS_URL: must not hold a user or password');
     if (settings.CREDENTIALS_SECRET === undefined)
       faults.push('CREDENTIALS_SECRET: must be given when CREDENTIALS is delegate');
   }

@@ -77,7 +77,7 @@ async function readText(response: Response): Promise<string> {
     if (length > MAX_ANSWER_BYTES) throw new Error('the user service answered too much');
     chunks.push(chunk as Uint8Array);
   }
-  return Buffer.concat(chunks).toString('utf8') || '{}';
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** Without the words of JSON.parse, which quote the text: it may repeat the password, and errors are logged. */

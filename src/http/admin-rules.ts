@@ -45,6 +45,7 @@ export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoi
       caller: 'admin',
       params: tenantParams,
       body: tenantConfigSchema,
+      bodyRequired: true,
       headers: z.object({ 'if-match': z.string().max(64).optional().describe('The version that is to be replaced.') }),
       responses: { 200: { description: 'The rules as they are now.', body: tenantResult } },
       errors: ['version_mismatch'],

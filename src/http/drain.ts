@@ -14,8 +14,9 @@ export async function drain(server: Server, limitMs: number): Promise<void> {
     response.setHeader('Connection', 'close');
   });
   const closed = new Promise<void>((resolve) => {
+    // Right after the loop has accepted whoever waited: the kernel resets those who still do when the port closes.
     // Not http's own close(): that one also cuts idle connections, and a request may be on its way there.
-    NetServer.prototype.close.call(server, () => resolve());
+    setImmediate(() => NetServer.prototype.close.call(server, () => resolve()));
   });
   const sweep = setInterval(() => server.closeIdleConnections(), QUIET_MS);
   const limit = setTimeout(() => server.closeAllConnections(), limitMs);

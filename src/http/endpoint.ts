@@ -37,6 +37,8 @@ export type EndpointSpec<C extends CallerKind, P extends z.ZodType, Q extends z.
   readonly query?: Q;
   readonly body?: B;
   readonly bodyType?: 'json' | 'form';
+  /** Where no body at all would pass for an empty one, and an empty one means much. */
+  readonly bodyRequired?: boolean;
   /** Where bodies are bulk by nature; 16kb otherwise. */
   readonly bodyLimit?: string;
   /** Documented request headers; handlers read them from the request. */
@@ -97,7 +99,7 @@ function handlerOf(spec: Endpoint, authenticate: Authenticate): RequestHandler {
       request,
       params: parse(spec.params ?? nothing, request.params, ''),
       query: parse(spec.query ?? nothing, request.query, 'query '),
-      body: parse(spec.body ?? nothing, request.body ?? {}, ''),
+      body: parse(spec.body ?? nothing, request.body ?? (spec.bodyRequired ? undefined : {}), ''),
     });
     send(spec, reply, response);
   };

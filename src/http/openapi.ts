@@ -163,7 +163,10 @@ function shapeOf(schema: z.ZodType | undefined): [string, z.ZodType][] {
 
 function requestBodyOf(spec: Endpoint, body: z.ZodType, schemas: SchemaCollector): Json {
   const type = spec.bodyType === 'form' ? 'application/x-www-form-urlencoded' : 'application/json';
-  return { required: !body.safeParse({}).success, content: { [type]: { schema: schemas.add(body, 'input') } } };
+  return {
+    required: spec.bodyRequired === true || !body.safeParse({}).success,
+    content: { [type]: { schema: schemas.add(body, 'input') } },
+  };
 }
 
 function responseOf({ description, body }: ResponseSpec, schemas: SchemaCollector): Json {

@@ -78,6 +78,11 @@ export function createRuleBook(base: BaseRules): RuleBook {
     return checked.policy;
   }
 
+  /** What was checked when it was set. A platform that it names may have left the deployment since: it matches nobody. */
+  function storedPolicy(choice: PolicyChoice): Policy {
+    return typeof choice === 'string' ? policyOf(choice) : choice;
+  }
+
   function ttlOf(field: TtlField, platform: Platform | undefined, tenant: TenantConfig | undefined): number {
     const own = platform === undefined ? undefined : tenant?.ttl?.platforms?.[platform]?.[field];
     return own ?? tenant?.ttl?.[field] ?? base.ttl[field];
@@ -96,7 +101,7 @@ export function createRuleBook(base: BaseRules): RuleBook {
       const ms = (field: TtlField) => ttlOf(field, platform, tenant) * 1000;
       const { presence, war } = tenant ?? {};
       return {
-        policy: choice === undefined ? base.policy : policyOf(choice),
+        policy: choice === undefined ? base.policy : storedPolicy(choice),
         platforms,
         accessMs: ms('accessSeconds'),
         refreshMs: ms('refreshSeconds'),

@@ -27,6 +27,7 @@ end
 -- Appends a packed event to a stream, which keeps so many ms of the past.
 local function append(stream, kept_ms, packed)
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
-  redis.call('PEXPIRE', stream, integer(kept_ms))
+  -- Never shorter: another node may know already of a longer time.
+  if redis.call('PTTL', stream) < kept_ms then redis.call('PEXPIRE', stream, integer(kept_ms)) end
   return entry
 end
