@@ -15,7 +15,8 @@ export function createLog(level: string, destination?: DestinationStream): Logge
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     serializers: { err: describeError },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  // Synchronous: the buffered kind never ends its flush at exit once the reader of stdout has gone (`… | tee`, Ctrl-C).
+  return pino(options, destination ?? pino.destination({ dest: 1, sync: true }));
 }
 
 /** Only what is known to be harmless: errors of clients carry the command that failed, with all that was in it. */

@@ -211,6 +211,76 @@ const calls: readonly BodyCall[] = [
       ['blocked', { reason: 'a\nb' }],
     ],
   },
+  {
+    operation: 'post /token',
+    path: '/token',
+    method: 'post',
+    headers: {},
+    json: false,
+    body: { grant_type: 'refresh_token', refresh_token: 'x' },
+    wrong: [
+      ['grant_type', ['refresh_token', 'password']],
+      ['refresh_token', ['x', 'y']],
+    ],
+  },
+  {
+    operation: 'post /presence',
+    path: '/presence',
+    method: 'post',
+    headers: asGateway,
+    json: true,
+    body: { tokens: [{ userId: 'ada', tokenId: 'x' }], release: false },
+    wrong: [
+      ['tokens', undefined],
+      ['tokens', []],
+      ['tokens', [{ userId: 'ada' }]],
+      ['tokens', [{ userId: 'a\u0000b', tokenId: 'x' }]],
+      ['tokens', Array.from({ length: 1001 }, () => ({ userId: 'ada', tokenId: 'x' }))],
+      ['release', 'yes'],
+    ],
+  },
+  {
+    operation: 'put /admin/tenants/{tenant}',
+    path: '/admin/tenants/acme',
+    method: 'put',
+    headers: asAdmin,
+    json: true,
+    body: { policy: 'single-device' },
+    wrong: [
+      ['policy', 'no-such-policy'],
+      ['policy', 42],
+      ['ttl', { accessSeconds: 1 }],
+      ['presence', { leaseSeconds: 60 }],
+      ['war', { maxDisplacements: 0, windowSeconds: 60 }],
+    ],
+  },
+  {
+    operation: 'put /admin/users/{userId}/policy',
+    path: '/admin/users/ada/policy',
+    method: 'put',
+    headers: asAdmin,
+    json: true,
+    body: { policy: 'single-device' },
+    wrong: [
+      ['policy', undefined],
+      ['policy', 'no-such-policy'],
+      ['policy', { name: 'mine' }],
+    ],
+  },
+  {
+    operation: 'post /admin/policies/simulate',
+    path: '/admin/policies/simulate',
+    method: 'post',
+    headers: asAdmin,
+    json: true,
+    body: { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } },
+    wrong: [
+      ['policy', 'no-such-policy'],
+      ['tokens', [{ tokenId: 'x' }]],
+      ['login', undefined],
+      ['login', { platform: 'ios' }],
+    ],
+  },
 ];
 
 const JSON_TYPE = 'application/json';
@@ -395,6 +465,15 @@ describe('an id', () => {
     'delete /admin/users/ada/tokens/abc?reason=%',
     'get /admin/users/%/history',
     'get /admin/users/ada/history?tenant=%',
+    'get /admin/blocks?tenant=%',
+    'get /admin/blocks?after=%',
+    'put /admin/users/%/policy',
+    'put /admin/users/ada/policy?tenant=%',
+    'delete /admin/users/%/policy',
+    'delete /admin/users/ada/policy?tenant=%',
+    'get /admin/tenants/%',
+    'put /admin/tenants/%',
+    'post /admin/policies/simulate?tenant=%',
     'delete /tokens/%',
     'get /validate/%',
   ];
@@ -402,7 +481,8 @@ describe('an id', () => {
   it('is tried in every path and query that openapi.yaml declares', () => {
     const declared = Object.entries(paths).flatMap(([path, operations]) =>
       Object.entries(operations).flatMap(([method, { parameters = [] }]) =>
-        parameters.map(({ in: where, name }) => {
+        parameters.flatMap(({ in: where, name }) => {
+          if (where === 'header') return [];
           if (where === 'query') return `${method} ${path.replaceAll(/\{\w+\}/g, '*')}?${name}=%`;
           return `${method} ${path.replace(`{${name}}`, '%').replaceAll(/\{\w+\}/g, '*')}`;
         }),
@@ -415,11 +495,14 @@ describe('an id', () => {
   it.each(places)('%s: every bad one is 400', async (place) => {
     const [method, path] = place.split(' ') as [Method, string];
     const headers = path.startsWith('/admin') ? asAdmin : bearer(ada.body.accessToken);
-    const body = { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };
+    const body = place.includes('policies/simulate')
+      ? { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } }
+      : { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };
     for (const [, text] of BAD) {
       if (!text.isWellFormed() && path.includes('?')) continue;
       await refused(400, 'invalid_request', async () => {
         const call = service.api[method](path.replace('%', percent(text))).set(headers);
+        if (method === 'put') return call.send(place.includes('/policy') ? { policy: 'single-device' } : {});
         return method === 'post' || method === 'patch' ? call.send(body) : call;
       });
     }

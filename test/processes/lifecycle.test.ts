@@ -1,0 +1,356 @@
+/**
+ * How a process starts, refuses to start, and ends: real ones, judged by their exit code and by what they print.
+ */
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { makeKeySet } from '../../src/tokens/signing-keys.ts';
+import { endRedis, ownRedis } from '../helpers/own-redis.ts';
+import { until } from '../helpers/processes.ts';
+import {
+  ADMIN_KEY,
+  admin,
+  caller,
+  createUser,
+  endServers,
+  GATEWAY_KEY,
+  inParallel,
+  issue,
+  login,
+  newDeployment,
+  PASSWORD,
+  REFRESH_SECRET,
+  refresh,
+  runServer,
+  startServer,
+  temporaryFolder,
+  validate,
+  type Answer,
+  type AnyBody,
+  type Caller,
+  type RunningProcess,
+} from '../helpers/server-process.ts';
+
+/** Only for what hangs: how long a busy machine takes decides nothing. */
+const LIMIT_MS = 240_000;
+const STACK_TRACE = /\n\s+at .*[:(]\d+/;
+
+afterAll(async () => {
+  await endServers();
+  await endRedis();
+}, LIMIT_MS);
+
+/** Waits for a refusal: the process ends by itself, badly, with one message for people. */
+async function refusalOf(running: RunningProcess): Promise<string> {
+  expect((await running.exited).code).toBe(1);
+  expect(running.stderr()).not.toMatch(STACK_TRACE);
+  return running.stderr();
+}
+
+const kidOf = async (node: Caller): Promise<string> => {
+  const { body } = await node.call('GET', '/.well-known/jwks.json');
+  return (body as unknown as { keys: { kid: string }[] }).keys[0]?.kid ?? '';
+};
+
+const storedKeys = (dataDir: string) =>
+  JSON.parse(readFileSync(join(dataDir, 'signing-keys-EdDSA.json'), 'utf8')) as { keys: { kid: string; d: string }[] };
+
+describe('SIGTERM', () => {
+  const LANES = 30;
+
+  it(
+    'under load: every request on a connection gets its whole answer, then the process ends with 0',
+    async () => {
+      const { env } = newDeployment();
+      const node = await startServer({ env });
+      const { body: held } = await issue(node, 'ada');
+      const answers: Answer[] = [];
+      const failures: string[] = [];
+      const load = inParallel(LANES, LANES, async (lane) => {
+        const client = caller(node.url);
+        for (;;) {
+          try {
+            const call = lane % 2 === 0 ? validate(client, held.accessToken) : issue(client, `user-${lane}`);
+            answers.push(await call);
+          } catch (error) {
+            failures.push((error as NodeJS.ErrnoException).code ?? String(error));
+            return;
+          }
+        }
+      });
+      await until('each lane has its connection', () => answers.length > LANES * 10, LIMIT_MS);
+      node.kill('SIGTERM');
+      await load;
+      // The only way to fail: told to let go of its connection, a client found nobody to give it a new one.
+      expect(new Set(failures)).toEqual(new Set(['ECONNREFUSED']));
+      expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+      expect(await node.exited).toEqual({ code: 0, signal: null });
+      expect(node.stderr()).toBe('');
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'lets the password logins that are under way finish, and they are kept',
+    async () => {
+      const { env } = newDeployment({ LOGIN_POLICY: 'no-kick' });
+      const node = await startServer({ env });
+      await createUser(node, 'ada');
+      const clients = Array.from({ length: 20 }, () => caller(node.url));
+      await Promise.all(clients.map((client) => client.call('GET', '/healthz')));
+      const calls = clients.map((client) => login(client, 'ada'));
+      await Promise.any(calls);
+      node.kill('SIGTERM');
+      const answers = await Promise.all(calls);
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+      expect((await node.exited).code).toBe(0);
+      const next = await startServer({ env });
+      for (const { body } of answers) expect((await validate(next, body.accessToken)).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s while idle, with a connection open, ends it soon',
+    async (signal) => {
+      const node = await startServer({ env: newDeployment().env });
+      const connection = connect(node.port, '127.0.0.1');
+      connection.write('GET /healthz HTTP/1.1\r\nHost: latchkey.test\r\n\r\n');
+      await once(connection, 'data');
+      node.kill(signal);
+      // Well before the five seconds after which Node itself lets go of an idle connection.
+      await until('it is gone', () => node.exit() !== undefined, 4_000);
+      expect(node.exit()).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('a process that nobody reads the output of any more', () => {
+  it.each([0, 5])(
+    'answers %i more requests and ends in order',
+    async (requests) => {
+      // Without any request there is no connection to wait for, and what it says last is said in one go with the exit.
+      const node = await startServer({ env: newDeployment().env, ready: requests > 0 });
+      node.stopReading();
+      for (let count = 0; count < requests; count += 1) expect((await issue(node, 'ada')).status).toBe(200);
+      node.kill('SIGTERM');
+      await until('it is gone', () => node.exit() !== undefined, 20_000);
+      expect(node.exit()).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('a start that cannot be', () => {
+  const NEEDED = ['REDIS_URL', 'ISSUER', 'SIGNING_KEYS_FILE', 'REFRESH_SECRET', 'ADMIN_API_KEY', 'GATEWAY_API_KEY'];
+
+  it('in production with nothing set: names all that is missing', async () => {
+    const running = runServer({ env: { NODE_ENV: 'production' } });
+    const said = await refusalOf(running);
+    expect(NEEDED.filter((name) => !said.includes(`${name}: must be given in production`))).toEqual([]);
+    expect(running.stdout()).toBe('');
+  });
+
+  it('in production with some set wrongly: names these too, all at once, and repeats no secret', async () => {
+    const env = { NODE_ENV: 'production', LOGIN_POLICY: 'no-such', ADMIN_API_KEY: 'short-secret', SHARDS: 'many' };
+    const said = await refusalOf(runServer({ env }));
+    for (const name of ['ADMIN_API_KEY', 'SHARDS', 'REDIS_URL', 'GATEWAY_API_KEY']) expect(said).toContain(`${name}: `);
+    expect(said).not.toContain('short-secret');
+  });
+
+  it('with a port that is in use: says which', async () => {
+    const { env } = newDeployment();
+    const first = await startServer({ env });
+    const said = await refusalOf(runServer({ env: { ...env, PORT: String(first.port) } }));
+    expect(said).toContain('in use');
+    expect(said).toContain(String(first.port));
+  });
+
+  it(
+    'with a port in use, embedded: leaves nothing in the way of the next start',
+    async () => {
+      const first = await startServer({ env: newDeployment().env });
+      const DATA_DIR = temporaryFolder();
+      await refusalOf(runServer({ env: { DATA_DIR, PORT: String(first.port) } }));
+      const next = await startServer({ env: { DATA_DIR } });
+      expect((await next.call('GET', '/readyz')).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+
+  it('on a data folder that another one runs on: says so, and the first goes on', async () => {
+    const DATA_DIR = temporaryFolder();
+    const first = await startServer({ env: { DATA_DIR } });
+    const said = await refusalOf(runServer({ env: { DATA_DIR } }));
+    expect(said).toContain(`${DATA_DIR} is in use by another Latchkey (pid ${first.pid})`);
+    expect((await first.call('GET', '/readyz')).status).toBe(200);
+  });
+});
+
+describe('a second node that does not fit the first', () => {
+  it('in SHARDS is refused with both numbers', async () => {
+    const { env } = newDeployment();
+    const first = await startServer({ env });
+    const said = await refusalOf(runServer({ env: { ...env, SHARDS: '8' } }));
+    expect(said).toContain('SHARDS=64');
+    expect(said).toContain('SHARDS=8');
+    expect((await issue(first, 'ada')).status).toBe(200);
+  });
+
+  it('in its signing keys is refused with both kids', async () => {
+    const { env } = newDeployment();
+    const first = await startServer({ env });
+    const DATA_DIR = temporaryFolder();
+    const said = await refusalOf(runServer({ env: { ...env, DATA_DIR } }));
+    expect(said).toContain(await kidOf(first));
+    expect(said).toContain(storedKeys(DATA_DIR).keys[0]?.kid);
+    expect((await issue(first, 'ada')).status).toBe(200);
+  });
+});
+
+describe('a Redis that may evict tokens', () => {
+  it(
+    'is a warning in development and a refusal in production',
+    async () => {
+      const redis = await ownRedis({ settings: { 'maxmemory-policy': 'allkeys-lru' } });
+      await redis.start();
+      const { env } = newDeployment({ REDIS_URL: redis.url });
+      const node = await startServer({ env });
+      expect(node.stdout()).toMatch(/"level":40.*allkeys-lru.*noeviction/);
+      expect((await issue(node, 'ada')).status).toBe(200);
+
+      const SIGNING_KEYS_FILE = join(temporaryFolder(), 'keys.json');
+      writeFileSync(SIGNING_KEYS_FILE, JSON.stringify(await makeKeySet('EdDSA')));
+      const production = { ...newDeployment(env).env, KEY_PREFIX: 'other', NODE_ENV: 'production', SIGNING_KEYS_FILE };
+      const said = await refusalOf(runServer({ env: { ...production, HOST: '127.0.0.1' } }));
+      expect(said).toMatch(/allkeys-lru.*noeviction/);
+      // With the right policy the very same settings start.
+      const good = await ownRedis();
+      await good.start();
+      const started = await startServer({ env: { ...production, REDIS_URL: good.url, HOST: '127.0.0.1' } });
+      expect(started.stdout()).not.toContain('allkeys-lru');
+    },
+    LIMIT_MS,
+  );
+});
+
+/** The curl line as printed, run by a shell as a person would. */
+async function runPrintedCurl(stdout: string): Promise<AnyBody> {
+  const command = /^ {2}curl (?:[^\n]*\\\n)*[^\n]*/m.exec(stdout)?.[0] ?? 'echo no curl line';
+  return JSON.parse((await promisify(execFile)('sh', ['-c', command])).stdout) as AnyBody;
+}
+
+describe('the embedded default', () => {
+  it(
+    'prints a curl line that signs in; keys and tokens outlive a stop and a SIGKILL',
+    async () => {
+      const env = { DATA_DIR: temporaryFolder() };
+      const first = await startServer({ env });
+      const signedIn = await runPrintedCurl(first.stdout());
+      expect(signedIn.token).toMatchObject({ userId: 'ada', platform: 'ios' });
+      expect((await validate(first, signedIn.accessToken)).status).toBe(200);
+      const kid = await kidOf(first);
+      first.kill('SIGTERM');
+      expect((await first.exited).code).toBe(0);
+
+      const second = await startServer({ env });
+      expect(await kidOf(second)).toBe(kid);
+      expect((await validate(second, signedIn.accessToken)).status).toBe(200);
+      const again = await runPrintedCurl(second.stdout());
+      expect((await validate(second, again.accessToken)).status).toBe(200);
+      second.kill('SIGKILL');
+      await second.exited;
+
+      const third = await startServer({ env });
+      expect(await kidOf(third)).toBe(kid);
+      expect((await validate(third, again.accessToken)).status).toBe(200);
+      expect((await refresh(third, again.refreshToken)).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+
+  it('shows the admin key at the first start only, and no other secret ever', async () => {
+    const DATA_DIR = temporaryFolder();
+    const first = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace' } });
+    first.kill('SIGTERM');
+    await first.exited;
+    const second = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace' } });
+    const secrets = JSON.parse(readFileSync(join(DATA_DIR, 'secrets.json'), 'utf8')) as Record<string, string>;
+    const { adminApiKey = '', gatewayApiKey = '', refreshSecret = '' } = secrets;
+    const logged = first
+      .stdout()
+      .split('\n')
+      .filter((line) => line.startsWith('{'));
+    expect(first.stdout()).toContain(adminApiKey);
+    for (const text of [...logged, second.stdout()]) expect(text).not.toContain(adminApiKey);
+    for (const text of [first.stdout(), second.stdout(), first.stderr(), second.stderr()]) {
+      for (const secret of [gatewayApiKey, refreshSecret, storedKeys(DATA_DIR).keys[0]?.d]) {
+        expect(text).not.toContain(secret);
+      }
+    }
+  });
+});
+
+describe('what a process writes', () => {
+  it(
+    'at LOG_LEVEL=trace, through logins, mistakes and an outage, holds no secret',
+    async () => {
+      const redisPassword = 'password-of-redis-0123456789';
+      const redis = await ownRedis();
+      await redis.start();
+      const operator = new Redis(redis.url, { retryStrategy: () => null });
+      await operator.acl('SETUSER', 'latchkey', 'on', `>${redisPassword}`, '~*', '&*', '+@all');
+      const REDIS_URL = redis.url.replace('//', `//latchkey:${redisPassword}@`);
+      const { env } = newDeployment({ REDIS_URL, LOG_LEVEL: 'trace' });
+      const node = await startServer({ env });
+      const wrong = 'wrong horse battery staple';
+      await createUser(node, 'ada');
+      const pairs = [await login(node, 'ada'), await login(node, 'ada'), await issue(node, 'ada')];
+      const everyCall = async () => {
+        const { body } = pairs[2] as Answer;
+        await Promise.all([
+          login(node, 'ada', { deviceId: 'a', deviceName: 'b' }),
+          node.call('POST', '/login', { json: { userId: 'ada', password: wrong, platform: 'ios', deviceId: 'd' } }),
+          node.call('POST', '/login', { json: { userId: 'ada', password: wrong, platform: 'nothing' } }),
+          node.call('POST', '/token/refresh', { json: { refreshToken: body.refreshToken } }),
+          node.call('POST', `/token/refresh?refreshToken=${body.refreshToken}`, { json: { token: body.accessToken } }),
+          node.call('POST', '/logout', { json: { refreshToken: `${body.refreshToken}x` } }),
+          validate(node, body.accessToken),
+          validate(node, `${body.accessToken}x`),
+          node.call('GET', `/no/such/${body.accessToken}`),
+          admin(node, 'PATCH', '/users/ada', { password: PASSWORD }),
+          node.call('GET', '/admin/users', { headers: { authorization: `Bearer ${GATEWAY_KEY}` } }),
+          node.call('GET', '/admin/users', { headers: { authorization: `Basic ${btoa(`x:${ADMIN_KEY}`)}` } }),
+        ]);
+      };
+      await everyCall();
+      // Refused by Redis: such an error carries the command, with the hash of a password among its arguments.
+      await operator.acl('SETUSER', 'latchkey', '-eval', '-evalsha');
+      await everyCall();
+      operator.disconnect();
+      await redis.kill();
+      await everyCall();
+      node.kill('SIGTERM');
+      await node.exited;
+
+      const written = node.stdout() + node.stderr();
+      expect(written).toContain('NOPERM');
+      expect(written).toContain('"code":"store_unavailable"');
+      const { d: privateKey = '' } = storedKeys(env['DATA_DIR'] ?? '').keys[0] ?? {};
+      const tokens = pairs.flatMap(({ body }) => [body.accessToken, body.refreshToken]);
+      const parts = tokens.map((token) => token.slice(-20));
+      const keys = [ADMIN_KEY, GATEWAY_KEY, REFRESH_SECRET, btoa(`x:${ADMIN_KEY}`), privateKey];
+      for (const secret of [...tokens, ...parts, ...keys, PASSWORD, wrong, '$argon2', redisPassword]) {
+        expect(secret).not.toBe('');
+        expect(written).not.toContain(secret);
+      }
+    },
+    LIMIT_MS,
+  );
+});
