@@ -13,6 +13,7 @@ import { createDeployment } from './redis/deployment.ts';
 import { startEmbedded } from './redis/embedded.ts';
 import { openStore } from './redis/open-store.ts';
 import { findRedis } from './redis/redis-binary.ts';
+import { createFeed } from './tokens/feed.ts';
 import { loadSecrets, type LoadedSecrets } from './secrets.ts';
 
 /** A request that has not ended by then is cut off. */
@@ -26,7 +27,7 @@ async function main(): Promise<void> {
   const redis = connectRedis(target);
   redis.on('error', (error: unknown) => log.warn({ err: error }, 'redis connection'));
 
-  const { keys, clock, retention, ...stores } = openStore(redis, {
+  const { keys, clock, retention, eventLog, ...stores } = openStore(redis, {
     keyPrefix: config.keyPrefix,
     shards: config.shards,
     accessTtlSeconds: config.accessTtlSeconds,
@@ -41,12 +42,15 @@ async function main(): Promise<void> {
     warn: (message) => log.warn(message),
   });
 
+  const feed = createFeed(eventLog);
+
   let draining = false;
   const { app } = createApp({
     config,
     secrets: loaded.secrets,
     keys: loaded.keys,
     stores,
+    feed,
     readiness: { isDraining: () => draining, check: () => deployment.check() },
     log,
     ...(config.credentials.kind === 'delegate' && {
@@ -71,6 +75,8 @@ async function main(): Promise<void> {
     if (draining) return;
     draining = true;
     log.info({ signal }, 'draining');
+    // Listeners come back to another node with their cursors.
+    feed.close();
     await drain(server, DRAIN_LIMIT_MS);
     deployment.stop();
     redis.disconnect();

@@ -14,6 +14,7 @@ import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
 import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
 import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
+import { createFeed } from '../../src/tokens/feed.ts';
 import { checkAgainstOpenapi } from './openapi-check.ts';
 import { testPrefix, testRedisUrl } from './test-redis.ts';
 
@@ -86,11 +87,13 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     retention: stores.retention,
     warn: () => {},
   });
+  const feed = createFeed(stores.eventLog);
   const { app } = createApp({
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
     keys: signingKeys,
     stores,
+    feed,
     readiness: { isDraining: () => false, check: () => deployment.check() },
     log,
     ...options.override,
@@ -119,6 +122,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     deployment,
     shiftClock,
     async close() {
+      feed.close();
       deployment.stop();
       server.closeAllConnections();
       await new Promise((resolve) => {

@@ -24,9 +24,10 @@ local function split(text)
   end
 end
 
--- Appends a packed event to a stream, which keeps so many ms of the past.
+-- Appends a packed event to a stream, which keeps so many ms of the past, and gives readers a hint that may get lost.
 local function append(stream, kept_ms, packed)
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
   redis.call('PEXPIRE', stream, integer(kept_ms))
+  redis.call('PUBLISH', stream, entry)
   return entry
 end
