@@ -69,7 +69,7 @@ class Hub {
   #positions: Position[] = [];
   #epoch: string | undefined;
   #starting: Promise<void> | undefined;
-  #draining: Promise<void> | undefined;
+  #isDraining = false;
   #stopHints: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
 
@@ -169,10 +169,13 @@ class Hub {
 
   #wake(shard: number): void {
     this.#dirty.add(shard);
-    this.#draining ??= this.#drain().finally(() => {
-      this.#draining = undefined;
-      if (this.#dirty.size > 0) this.#wake([...this.#dirty][0] ?? 0);
-    });
+    if (!this.#isDraining) void this.#drainAll();
+  }
+
+  async #drainAll(): Promise<void> {
+    this.#isDraining = true;
+    while (this.#dirty.size > 0) await this.#drain();
+    this.#isDraining = false;
   }
 
   #poll(): void {
