@@ -12,6 +12,8 @@ import { endpoint, type Endpoint } from './endpoint.ts';
 
 /** A consumer that has so much left to read is let go; it comes back with its cursor. */
 const MAX_BUFFERED_BYTES = 1_048_576;
+/** How long it may take to read what was left. */
+const LET_GO_MS = 5_000;
 
 const eventsQuery = z.object({
   from: z
@@ -83,8 +85,10 @@ async function serve(feed: Feed, start: FeedStart, filter: Filter, response: Res
       waiting.push(message);
       return true;
     },
-    () => response.end(),
+    () => letGo(response),
   );
+  // The client may have gone while the store was asked, and HEAD asks for no stream.
+  if (response.destroyed || response.req.method === 'HEAD') return stop();
   response.on('close', stop);
   // Headers go out only now: an outage of the store is still a 503.
   response.status(200).set({ 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
@@ -93,8 +97,15 @@ async function serve(feed: Feed, start: FeedStart, filter: Filter, response: Res
   waiting.forEach(write);
 }
 
+/** Who does not even read the end is cut off: what is left for it would stay in memory. */
+function letGo(response: Response): void {
+  response.end();
+  setTimeout(() => response.writableFinished || response.destroy(), LET_GO_MS).unref();
+}
+
 function render(message: FeedMessage, filter: Filter): string {
-  if (message.kind === 'heartbeat') return block('heartbeat', { at: timeView(message.now) }, message.cursor);
+  if (message.kind === 'heartbeat')
+    return block('heartbeat', { at: timeView(message.now), live: message.live }, message.cursor);
   if (message.kind === 'reset') return block('reset', { reason: message.reason }, message.cursor);
   const shown = message.events.filter((event) => passes(event, filter));
   const blocks = shown.map((event, index) =>

@@ -38,7 +38,7 @@ export function readCursor(text: string, shards: number): Cursor | undefined {
   if (epoch === undefined || latest === undefined || runs === undefined) return undefined;
   const positions: Position[] = [];
   for (const run of runs.split('_')) {
-    const [, distance, seq, count] = /^([0-9a-z]{1,11})(?:\.([0-9a-z]{1,8}))?(?:\*([0-9a-z]{1,3}))?$/.exec(run) ?? [];
+    const [, distance, seq, count] = /^([0-9a-z]{1,11})(?:\.([0-9a-z]{1,11}))?(?:\*([0-9a-z]{1,3}))?$/.exec(run) ?? [];
     if (distance === undefined) return undefined;
     const position = { ms: parseInt(latest, 36) - parseInt(distance, 36), seq: parseInt(seq ?? '0', 36) };
     for (let left = parseInt(count ?? '1', 36); left > 0 && positions.length <= shards; left -= 1)

@@ -3,6 +3,7 @@
  * One reader serves all listeners of the process; a listener that is behind reads on its own until it has caught up.
  * Must not know HTTP or Redis.
  */
+import { LatchkeyError } from '../contract/errors.ts';
 import type { Event } from '../contract/events.ts';
 import type { EventLog, LoggedEvent } from './event-log.ts';
 import {
@@ -29,7 +30,8 @@ export type FeedStart = { readonly cursor: string } | 'now' | 'start' | { readon
 
 export type FeedMessage =
   | { readonly kind: 'events'; readonly events: readonly Event[]; readonly cursor: string | undefined }
-  | { readonly kind: 'heartbeat'; readonly now: number; readonly cursor: string }
+  /** `live`: everything that happened until `now` has been sent. False while the listener is still catching up. */
+  | { readonly kind: 'heartbeat'; readonly now: number; readonly live: boolean; readonly cursor: string }
   /** What came before is lost to the listener: it must forget what it knows, and goes on from here. */
   | { readonly kind: 'reset'; readonly reason: ResetReason; readonly cursor: string };
 
@@ -59,6 +61,8 @@ type Seat = {
   positions: Position[];
   /** Shards in which the seat has reached the hub, and is served by it. */
   readonly live: boolean[];
+  /** Whether it has been told that it has caught up. */
+  isToldLive: boolean;
   closed: boolean;
 };
 
@@ -70,6 +74,8 @@ class Hub {
   #epoch: string | undefined;
   #starting: Promise<void> | undefined;
   #isDraining = false;
+  #isClosed = false;
+  #isHeartbeatDue = false;
   #stopHints: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
 
@@ -79,18 +85,23 @@ class Hub {
 
   async add(start: FeedStart, listener: FeedListener, onEnd: () => void): Promise<() => void> {
     await this.#start();
+    if (this.#isClosed) {
+      this.#stop();
+      throw new LatchkeyError('store_unavailable');
+    }
     const begin = this.#resolveStart(start);
     const live = Array.from({ length: this.#log.shards }, () => false);
-    const seat: Seat = { listener, onEnd, positions: [...begin.positions], live, closed: false };
+    const seat: Seat = { listener, onEnd, positions: [...begin.positions], live, isToldLive: false, closed: false };
     this.#seats.add(seat);
     const cursor = this.#cursorOf(seat);
     if (begin.reset !== undefined) this.#send(seat, { kind: 'reset', reason: begin.reset, cursor });
-    else this.#send(seat, { kind: 'heartbeat', now: this.#log.now(), cursor });
+    else this.#send(seat, { kind: 'heartbeat', now: this.#log.now(), live: false, cursor });
     void this.#catchUp(seat);
     return () => this.#remove(seat);
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const seat of this.#seats) this.#remove(seat);
     this.#stop();
   }
@@ -106,13 +117,22 @@ class Hub {
 
   async #begin(): Promise<void> {
     const epoch = await this.#log.epoch();
-    this.#positions = [...(await this.#log.ends())];
+    this.#positions = await this.#present();
     this.#epoch = epoch;
     this.#stopHints = this.#log.onHint((shard) => this.#wake(shard));
     this.#timers = [
       setInterval(() => this.#poll(), POLL_MS).unref(),
-      setInterval(() => this.#heartbeat(), HEARTBEAT_MS).unref(),
+      setInterval(() => {
+        this.#isHeartbeatDue = true;
+        this.#poll();
+      }, HEARTBEAT_MS).unref(),
     ];
+  }
+
+  /** Where every shard ends. An empty one ends now, not at zero: a cursor must show how old it is. */
+  async #present(): Promise<Position[]> {
+    const idle = { ms: this.#log.now() - IDLE_LAG_MS, seq: 0 };
+    return (await this.#log.ends()).map((end) => laterOf(end, idle));
   }
 
   #stop(): void {
@@ -125,9 +145,11 @@ class Hub {
 
   #resolveStart(start: FeedStart): { positions: readonly Position[]; reset?: ResetReason } {
     const all = (position: Position) => this.#positions.map(() => position);
+    // A time to come is now: else a caller whose clock is fast would silently miss what happens until then.
+    const since = (ms: number) => Math.max(0, Math.min(ms, this.#log.now()) - 1);
     if (start === 'now') return { positions: this.#positions };
     if (start === 'start') return { positions: all(BEGINNING) };
-    if ('ms' in start) return { positions: all({ ms: Math.max(0, start.ms - 1), seq: Number.MAX_SAFE_INTEGER }) };
+    if ('ms' in start) return { positions: all({ ms: since(start.ms), seq: Number.MAX_SAFE_INTEGER }) };
     const cursor = readCursor(start.cursor, this.#log.shards);
     const reset = this.#faultOf(cursor);
     return reset === undefined && cursor
@@ -149,12 +171,14 @@ class Hub {
     try {
       for (let shard = 0; shard < this.#log.shards; shard += 1) {
         while (!seat.closed && !this.#joins(seat, shard)) {
+          // Where the hub stood before this read: it may be ahead of it by the time of the answer.
+          const hub = this.#positions[shard] ?? BEGINNING;
           const found = await this.#log.read(shard, seat.positions[shard] ?? BEGINNING, BATCH);
-          if (found.length === 0)
-            seat.positions[shard] = laterOf(seat.positions[shard] ?? BEGINNING, this.#positions[shard] ?? BEGINNING);
+          if (found.length === 0) seat.positions[shard] = laterOf(seat.positions[shard] ?? BEGINNING, hub);
           this.#deliver(seat, shard, found, true);
         }
       }
+      if (!seat.closed) this.#poll();
     } catch {
       // The store is out: the listener comes back with its cursor.
       this.#remove(seat);
@@ -191,12 +215,14 @@ class Hub {
       const epoch = await this.#log.epoch();
       if (epoch === undefined) return;
       if (epoch !== this.#epoch) return await this.#resetAll(epoch);
-      const before = this.#log.now() - IDLE_LAG_MS;
+      const readAt = this.#log.now();
       const found = await Promise.all(
         shards.map((shard) => this.#log.read(shard, this.#positions[shard] ?? BEGINNING, BATCH)),
       );
-      for (const [index, shard] of shards.entries()) this.#advance(shard, found[index] ?? [], before);
+      for (const [index, shard] of shards.entries()) this.#advance(shard, found[index] ?? [], readAt - IDLE_LAG_MS);
       for (const seat of this.#seats) this.#flush(seat, shards, found);
+      const isAll = shards.length === this.#log.shards && found.every((events) => events.length < BATCH);
+      if (isAll) this.#heartbeat(readAt);
     } catch {
       // The store is out: the next poll reads from where this one stood.
     }
@@ -228,7 +254,7 @@ class Hub {
   }
 
   async #resetAll(epoch: string): Promise<void> {
-    this.#positions = [...(await this.#log.ends())];
+    this.#positions = await this.#present();
     this.#epoch = epoch;
     for (const seat of this.#seats) {
       seat.positions = [...this.#positions];
@@ -237,10 +263,15 @@ class Hub {
     }
   }
 
-  #heartbeat(): void {
+  /** Only ever after all shards were read, so that a listener hears none while the store is out. */
+  #heartbeat(readAt: number): void {
     for (const seat of this.#seats) {
-      this.#send(seat, { kind: 'heartbeat', now: this.#log.now(), cursor: this.#cursorOf(seat) });
+      const live = seat.live.every(Boolean);
+      if (!this.#isHeartbeatDue && (seat.isToldLive || !live)) continue;
+      seat.isToldLive ||= live;
+      this.#send(seat, { kind: 'heartbeat', now: readAt, live, cursor: this.#cursorOf(seat) });
     }
+    this.#isHeartbeatDue = false;
   }
 
   #cursorOf(seat: Seat): string {

@@ -32,6 +32,8 @@ export type ServiceOptions = {
   readonly prefix?: string;
   readonly keys?: SigningKeys;
   readonly redisUrl?: string;
+  /** For who must know the address before the start, as in ISSUER; any free one otherwise. */
+  readonly port?: number;
   /** Replaces parts of the wiring, e.g. a signer that fails. */
   readonly override?: Partial<AppDeps>;
 };
@@ -100,7 +102,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   });
   const server = createServer(checkAgainstOpenapi(app));
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });
   if (options.redisUrl === undefined) {
     await new Promise<void>((resolve) => {

@@ -1,0 +1,93 @@
+/**
+ * A Redis of a test's own, to be stopped, killed and started again on the same port. Ended by {@link endRedis}.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findRedis } from '../../src/redis/redis-binary.ts';
+import { startRedisProcess, type RedisProcess } from '../../src/redis/redis-process.ts';
+
+const HOST = '127.0.0.1';
+
+export type OwnRedisOptions = {
+  /** Keep data over restarts, each write on disk before it is confirmed. */
+  readonly appendOnly?: boolean;
+  readonly settings?: Readonly<Record<string, string>>;
+};
+
+export type OwnRedis = {
+  readonly url: string;
+  /** Starts it; at first, and again after {@link OwnRedis.kill}. */
+  readonly start: () => Promise<void>;
+  /** SIGSTOP: it takes connections and commands, and answers none. */
+  readonly freeze: () => void;
+  /** SIGCONT: it answers what has come in meanwhile. */
+  readonly thaw: () => void;
+  /** SIGKILL; resolves when it is gone. */
+  readonly kill: () => Promise<void>;
+};
+
+const opened: { readonly folder: string; readonly end: () => Promise<void> }[] = [];
+
+/** Picks a port and starts nothing. */
+export async function ownRedis({ appendOnly = false, settings = {} }: OwnRedisOptions = {}): Promise<OwnRedis> {
+  const server = await findRedis({ path: process.env['PATH'] ?? '', install: false, log: () => {} });
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-own-redis-'));
+  const port = await freePort();
+  const all = {
+    bind: HOST,
+    port: String(port),
+    dir: folder,
+    save: '',
+    appendonly: appendOnly ? 'yes' : 'no',
+    appendfsync: 'always',
+    'maxmemory-policy': 'noeviction',
+    ...settings,
+  };
+  let running: RedisProcess | undefined;
+  const signal = (name: NodeJS.Signals) => {
+    if (running === undefined) throw new Error('this Redis does not run');
+    process.kill(running.pid, name);
+  };
+  const kill = async () => {
+    if (running === undefined) return;
+    signal('SIGKILL');
+    await running.ended;
+    running = undefined;
+  };
+  opened.push({ folder, end: kill });
+  return {
+    url: `redis://${HOST}:${port}`,
+    async start() {
+      running = await startRedisProcess({
+        server,
+        args: Object.entries(all).flatMap(([name, value]) => [`--${name}`, value]),
+        address: { host: HOST, port },
+        logFile: join(folder, 'redis.log'),
+      });
+    },
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
+    kill,
+  };
+}
+
+/** Kills what still runs and removes the folders. */
+export async function endRedis(): Promise<void> {
+  for (const { folder, end } of opened.splice(0)) {
+    await end();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A loopback port that nobody listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, HOST, () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
