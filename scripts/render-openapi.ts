@@ -18,6 +18,7 @@ export async function renderOpenapi(): Promise<string> {
     secrets: { refreshSecret: '', adminApiKey: '', gatewayApiKey: '' },
     keys: await readKeySet(await makeKeySet('EdDSA'), 'EdDSA'),
     stores: {} as never,
+    feed: {} as never,
     readiness: {} as never,
     log: createLog('silent'),
   });

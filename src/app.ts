@@ -11,6 +11,7 @@ import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
 import { adminUserEndpoints } from './http/admin-users.ts';
 import { createAuthenticate } from './http/caller-auth.ts';
+import { eventEndpoints } from './http/events.ts';
 import { mount, type Endpoint } from './http/endpoint.ts';
 import { createErrorHandler } from './http/error-handler.ts';
 import { healthEndpoints, type Readiness } from './http/health.ts';
@@ -23,6 +24,7 @@ import { createRequestContext } from './http/request-context.ts';
 import { validateEndpoints } from './http/validate.ts';
 import { wellKnownEndpoints } from './http/well-known.ts';
 import type { Logger } from './log.ts';
+import type { Feed } from './tokens/feed.ts';
 import { createLogin } from './tokens/login.ts';
 import { createRefresh } from './tokens/refresh.ts';
 import { createRefreshTokens } from './tokens/refresh-token.ts';
@@ -59,6 +61,7 @@ export type AppDeps = {
   readonly secrets: Secrets;
   readonly keys: SigningKeys;
   readonly stores: Stores;
+  readonly feed: Feed;
   readonly readiness: Readiness;
   readonly log: Logger;
   /** Given by who needs to see or fail them; made otherwise. */
@@ -94,6 +97,7 @@ export function createApp(deps: AppDeps): { app: Express; endpoints: readonly En
     ...validateEndpoints(judge),
     ...introspectEndpoints(judge, signOut, config.introspectionReasons),
     ...presenceEndpoints(presence),
+    ...eventEndpoints(deps.feed),
     ...adminUserEndpoints(users, () => store.now()),
     ...adminTokenEndpoints(store, signOut, platforms),
     ...adminRuleEndpoints(tenants, ruleBook),

@@ -14,6 +14,7 @@ import { createDeployment } from './redis/deployment.ts';
 import { startEmbedded } from './redis/embedded.ts';
 import { openStore } from './redis/open-store.ts';
 import { findRedis } from './redis/redis-binary.ts';
+import { createFeed } from './tokens/feed.ts';
 import { loadSecrets, type LoadedSecrets } from './secrets.ts';
 
 /** A request that has not ended by then is cut off. */
@@ -27,7 +28,7 @@ async function main(): Promise<void> {
   const redis = connectRedis(target);
   redis.on('error', (error: unknown) => log.warn({ err: error }, 'redis connection'));
 
-  const { keys, clock, retention, ...stores } = openStore(redis, {
+  const { keys, clock, retention, eventLog, ...stores } = openStore(redis, {
     keyPrefix: config.keyPrefix,
     shards: config.shards,
     accessTtlSeconds: config.accessTtlSeconds,
@@ -42,12 +43,15 @@ async function main(): Promise<void> {
     warn: (message) => log.warn(message),
   });
 
+  const feed = createFeed(eventLog);
+
   let draining = false;
   const { app } = createApp({
     config,
     secrets: loaded.secrets,
     keys: loaded.keys,
     stores,
+    feed,
     readiness: { isDraining: () => draining, check: () => deployment.check() },
     log,
     ...(config.credentials.kind === 'delegate' && {
@@ -55,6 +59,22 @@ async function main(): Promise<void> {
     }),
   });
   const server = createServer(app);
+
+  const stop = async (signal: string): Promise<void> => {
+    if (draining) return;
+    draining = true;
+    log.info({ signal }, 'draining');
+    // Listeners come back to another node with their cursors.
+    feed.close();
+    await drain(server, DRAIN_LIMIT_MS);
+    deployment.stop();
+    redis.disconnect();
+    await stopRedis();
+    log.info('stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', (signal) => void stop(signal));
+  process.on('SIGINT', (signal) => void stop(signal));
 
   const agreed = new Promise<void>((resolve) => {
     deployment.watch({
@@ -67,20 +87,6 @@ async function main(): Promise<void> {
   if (config.redis === undefined) await agreed;
   await listen(server, config);
   announce(server, config, loaded, log);
-
-  const stop = async (signal: string): Promise<void> => {
-    if (draining) return;
-    draining = true;
-    log.info({ signal }, 'draining');
-    await drain(server, DRAIN_LIMIT_MS);
-    deployment.stop();
-    redis.disconnect();
-    await stopRedis();
-    log.info('stopped');
-    process.exit(0);
-  };
-  process.on('SIGTERM', (signal) => void stop(signal));
-  process.on('SIGINT', (signal) => void stop(signal));
 }
 
 async function openTarget(config: Config, log: Logger): Promise<{ target: RedisTarget; stop: () => Promise<void> }> {

@@ -265,7 +265,7 @@ describe('all faults at once', () => {
       'PLATFORMS',
       'PORT',
       'REDIS_URL',
-      'REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY',
+      'REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY, CREDENTIALS_SECRET',
       'TRUST_PROXY',
     ]);
   });

@@ -17,9 +17,12 @@ export type Reply = {
   readonly status: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Instead of a body: writes for as long as the client listens. Resolves when it has begun. */
+  readonly stream?: (response: Response) => Promise<void>;
 };
 
-export type ResponseSpec = { readonly description: string; readonly body?: z.ZodType };
+/** `stream` is the media type of an answer without an end. */
+export type ResponseSpec = { readonly description: string; readonly body?: z.ZodType; readonly stream?: string };
 
 /** A schema for a place where nothing is expected. */
 const nothing = z.object({});
@@ -101,7 +104,7 @@ function handlerOf(spec: Endpoint, authenticate: Authenticate): RequestHandler {
       query: parse(spec.query ?? nothing, request.query, 'query '),
       body: parse(spec.body ?? nothing, request.body ?? (spec.bodyRequired ? undefined : {}), ''),
     });
-    send(spec, reply, response);
+    await send(spec, reply, response);
   };
 }
 
@@ -119,11 +122,12 @@ function faultsOf(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string
   return [`${path.join('.') || 'body'}: ${issue.message}`];
 }
 
-function send(spec: Endpoint, reply: Reply, response: Response): void {
+async function send(spec: Endpoint, reply: Reply, response: Response): Promise<void> {
   const declared = spec.responses[reply.status];
   if (declared === undefined)
     throw new Error(`${spec.operationId} answered ${reply.status}, which it does not declare`);
   response.status(reply.status).set(reply.headers ?? {});
+  if (reply.stream !== undefined) return reply.stream(response);
   if (declared.body === undefined) response.end();
   else response.json(declared.body.parse(reply.body));
 }

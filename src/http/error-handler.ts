@@ -1,12 +1,12 @@
 /**
  * Owns how an error leaves the process: a problem body (RFC 9457) with a stable code. Nothing internal passes here.
  */
-import type { ErrorRequestHandler, Response } from 'express';
+import type { ErrorRequestHandler, Request, Response } from 'express';
 import { ERRORS, LatchkeyError, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
 import type { Logger } from '../log.ts';
 
 export function createErrorHandler(log: Logger): ErrorRequestHandler {
-  return (thrown: unknown, _request, response, _next) => {
+  return (thrown: unknown, request, response, _next) => {
     const error = asLatchkeyError(thrown);
     const requestId: string = response.locals['requestId'];
     response.locals['code'] = error.code;
@@ -15,7 +15,7 @@ export function createErrorHandler(log: Logger): ErrorRequestHandler {
       response.destroy();
       return;
     }
-    setErrorHeaders(error, response);
+    setErrorHeaders(error, request, response);
     response
       .status(error.status)
       .type('application/problem+json')
@@ -36,13 +36,23 @@ function problemOf(error: LatchkeyError) {
 
 const REASONS: readonly ErrorCode[] = TOKEN_REASONS;
 
-function setErrorHeaders({ code, status, retryAfterSeconds }: LatchkeyError, response: Response): void {
+function setErrorHeaders(
+  { code, status, retryAfterSeconds }: LatchkeyError,
+  request: Request,
+  response: Response,
+): void {
   if (retryAfterSeconds !== undefined) response.set('Retry-After', String(Math.ceil(retryAfterSeconds)));
   if (status !== 401) return;
   const isReason = REASONS.includes(code);
   if (isReason) response.set('X-Auth-Reason', code);
-  // RFC 6750 section 3.1: no error attribute when no token was sent.
-  response.set('WWW-Authenticate', isReason && code !== 'token_missing' ? 'Bearer error="invalid_token"' : 'Bearer');
+  response.set('WWW-Authenticate', challengeOf(code, isReason, request.headers.authorization ?? ''));
+}
+
+/** In the scheme that the caller used (RFC 6749 section 5.2); RFC 6750 section 3.1: no error when nothing was sent. */
+function challengeOf(code: ErrorCode, isReason: boolean, authorization: string): string {
+  if (code === 'unauthorized' && /^basic /i.test(authorization)) return 'Basic realm="latchkey"';
+  const isRefused = isReason ? code !== 'token_missing' : code === 'unauthorized' && authorization !== '';
+  return isRefused ? 'Bearer error="invalid_token"' : 'Bearer realm="latchkey"';
 }
 
 /** Errors of the body reader and the router, by the `status` and `type` that they carry; all others are ours. */

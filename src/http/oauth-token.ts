@@ -38,6 +38,8 @@ export function oauthTokenEndpoints(refresh: Refresh, now: () => number): Endpoi
           const pair = tokenPairView(result, result.token, now());
           return {
             status: 200,
+            // RFC 6749 section 5.1, beside the Cache-Control of every answer.
+            headers: { Pragma: 'no-cache' },
             body: {
               access_token: pair.accessToken,
               token_type: pair.tokenType,

@@ -169,7 +169,8 @@ function requestBodyOf(spec: Endpoint, body: z.ZodType, schemas: SchemaCollector
   };
 }
 
-function responseOf({ description, body }: ResponseSpec, schemas: SchemaCollector): Json {
+function responseOf({ description, body, stream }: ResponseSpec, schemas: SchemaCollector): Json {
+  if (stream !== undefined) return { description, content: { [stream]: { schema: { type: 'string' } } } };
   return { description, ...(body && { content: { 'application/json': { schema: schemas.add(body, 'output') } } }) };
 }
 

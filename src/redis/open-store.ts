@@ -1,10 +1,12 @@
 /**
  * Owns how the stores are put together on one Redis client. Sends nothing by itself.
  */
+import type { EventLog } from '../tokens/event-log.ts';
 import type { Stores, ThrottleSettings } from '../tokens/store.ts';
 import { createAttemptStore } from './attempt-store.ts';
 import { createRedisClock, type RedisClock } from './clock.ts';
 import type { RedisClient } from './connect.ts';
+import { createEventLog } from './event-log.ts';
 import { createEventRetention, type EventRetention } from './event-retention.ts';
 import { createKeys, type Keys } from './keys.ts';
 import { defineScripts } from './scripts.ts';
@@ -26,6 +28,7 @@ export type OpenStore = Stores & {
   readonly keys: Keys;
   readonly clock: RedisClock;
   readonly retention: EventRetention;
+  readonly eventLog: EventLog;
 };
 
 export function openStore(redis: RedisClient, options: StoreOptions, clock = createRedisClock()): OpenStore {
@@ -42,5 +45,6 @@ export function openStore(redis: RedisClient, options: StoreOptions, clock = cre
     keys,
     clock,
     retention,
+    eventLog: createEventLog(redis, keys, clock, retention),
   };
 }

@@ -30,11 +30,14 @@ export function checkAgainstOpenapi(app: RequestListener): RequestListener {
     const chunks: Buffer[] = [];
     const write = response.write.bind(response);
     const end = response.end.bind(response);
+    const isStream = () => String(response.getHeader('content-type')).startsWith('text/event-stream');
     response.write = ((chunk: Uint8Array | string) => {
+      if (isStream()) return write(chunk);
       chunks.push(Buffer.from(chunk));
       return true;
     }) as typeof response.write;
     response.end = ((chunk?: unknown) => {
+      if (isStream()) return end(chunk);
       if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
       const body = Buffer.concat(chunks);
       const fault = faultOf(request, response, body.toString('utf8'));

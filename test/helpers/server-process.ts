@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ADMIN_KEY, GATEWAY_KEY, NO_THROTTLE, REFRESH_SECRET } from './keys.ts';
 import { until } from './processes.ts';
 import { testPrefix, testRedisUrl } from './test-redis.ts';
 
@@ -19,9 +20,7 @@ const CLIENT_IDLE_MS = 1_500;
 /** A start on a machine that is busy with other tests takes seconds. */
 const START_LIMIT_MS = 30_000;
 
-export const ADMIN_KEY = 'admin-key-of-the-processes-0123456789abcdef';
-export const GATEWAY_KEY = 'gateway-key-of-the-processes-0123456789abcdef';
-export const REFRESH_SECRET = 'refresh-secret-of-the-processes-0123456789abcdef';
+export { ADMIN_KEY, GATEWAY_KEY, REFRESH_SECRET };
 
 type Env = Readonly<Record<string, string>>;
 
@@ -101,11 +100,7 @@ export function newDeployment(env: Env = {}): Deployment {
       DATA_DIR: temporaryFolder(),
       ISSUER: 'http://latchkey.test',
       REFRESH_SECRET,
-      // These tests log in faster than people do.
-      THROTTLE_USER_FAILURES: '0',
-      THROTTLE_ADDRESS_FAILURES: '0',
-      THROTTLE_USER_LOGINS: '0',
-      THROTTLE_ADDRESS_LOGINS: '0',
+      ...NO_THROTTLE,
       ADMIN_API_KEY: ADMIN_KEY,
       GATEWAY_API_KEY: GATEWAY_KEY,
       ...env,

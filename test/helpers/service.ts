@@ -14,12 +14,12 @@ import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
 import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
 import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
+import { createFeed } from '../../src/tokens/feed.ts';
+import { ADMIN_KEY, GATEWAY_KEY, NO_THROTTLE, REFRESH_SECRET } from './keys.ts';
 import { checkAgainstOpenapi } from './openapi-check.ts';
 import { testPrefix, testRedisUrl } from './test-redis.ts';
 
-export const ADMIN_KEY = 'admin-key-of-the-tests-0123456789abcdef';
-export const GATEWAY_KEY = 'gateway-key-of-the-tests-0123456789abcdef';
-export const REFRESH_SECRET = 'refresh-secret-of-the-tests-0123456789abcdef';
+export { ADMIN_KEY, GATEWAY_KEY, REFRESH_SECRET };
 
 /** One key pair for the whole test file: services of one deployment share theirs. */
 const sharedKeys = makeKeySet('EdDSA').then((set) => readKeySet(set, 'EdDSA'));
@@ -31,6 +31,8 @@ export type ServiceOptions = {
   readonly prefix?: string;
   readonly keys?: SigningKeys;
   readonly redisUrl?: string;
+  /** For who must know the address before the start, as in ISSUER; any free one otherwise. */
+  readonly port?: number;
   /** Replaces parts of the wiring, e.g. a signer that fails. */
   readonly override?: Partial<AppDeps>;
 };
@@ -48,14 +50,7 @@ export type Service = OpenStore & {
   readonly close: () => Promise<void>;
 };
 
-/** Tests log in faster than people: only those on throttling have its real figures. */
-const TEST_SETTINGS = {
-  ISSUER: 'http://latchkey.test',
-  THROTTLE_USER_FAILURES: '0',
-  THROTTLE_ADDRESS_FAILURES: '0',
-  THROTTLE_USER_LOGINS: '0',
-  THROTTLE_ADDRESS_LOGINS: '0',
-};
+const TEST_SETTINGS = { ISSUER: 'http://latchkey.test', ...NO_THROTTLE };
 
 const open: Service[] = [];
 
@@ -86,18 +81,20 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     retention: stores.retention,
     warn: () => {},
   });
+  const feed = createFeed(stores.eventLog);
   const { app } = createApp({
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
     keys: signingKeys,
     stores,
+    feed,
     readiness: { isDraining: () => false, check: () => deployment.check() },
     log,
     ...options.override,
   });
   const server = createServer(checkAgainstOpenapi(app));
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });
   if (options.redisUrl === undefined) {
     await new Promise<void>((resolve) => {
@@ -119,6 +116,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     deployment,
     shiftClock,
     async close() {
+      feed.close();
       deployment.stop();
       server.closeAllConnections();
       await new Promise((resolve) => {

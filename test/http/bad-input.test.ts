@@ -465,6 +465,9 @@ describe('an id', () => {
     'delete /admin/users/ada/tokens/abc?reason=%',
     'get /admin/users/%/history',
     'get /admin/users/ada/history?tenant=%',
+    'get /events?from=%',
+    'get /events?tenant=%',
+    'get /events?types=%',
     'get /admin/blocks?tenant=%',
     'get /admin/blocks?after=%',
     'put /admin/users/%/policy',
@@ -494,7 +497,7 @@ describe('an id', () => {
 
   it.each(places)('%s: every bad one is 400', async (place) => {
     const [method, path] = place.split(' ') as [Method, string];
-    const headers = path.startsWith('/admin') ? asAdmin : bearer(ada.body.accessToken);
+    const headers = /^\/(admin|events)/.test(path) ? asAdmin : bearer(ada.body.accessToken);
     const body = place.includes('policies/simulate')
       ? { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } }
       : { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };

@@ -274,7 +274,7 @@ describe('a key without a TTL', () => {
   it('is that of a user, an index of users, or the settings, and no other', async () => {
     await issue(service, 'r7');
     for (const key of await keysUnder(service)) {
-      const lasting = /:(u:|users$|blocked$|tenant:|settings$|longest$)/.test(key);
+      const lasting = /^\w+:(\{\d+\}:(u:|users$|blocked$|tenant:)|settings$|longest$)/.test(key);
       expect([key, (await service.redis.pttl(key)) === -1]).toEqual([key, lasting]);
     }
   });

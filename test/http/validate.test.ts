@@ -92,7 +92,7 @@ describe('a refusal', () => {
   it('names no error when no token was sent', async () => {
     const answer = await service.api.get('/validate');
     expect(answer.status).toBe(401);
-    expect(answer.headers['www-authenticate']).toBe('Bearer');
+    expect(answer.headers['www-authenticate']).toBe('Bearer realm="latchkey"');
     expect(answer.headers['x-auth-reason']).toBe('token_missing');
     expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
     expect(answer.body).toMatchObject({ status: 401, code: 'token_missing', type: 'urn:latchkey:error:token_missing' });

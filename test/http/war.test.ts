@@ -32,6 +32,8 @@ describe('D7 a client in a reconnect loop', () => {
     expect(told.get('200')).toBeGreaterThanOrEqual(10);
     await until('the window has passed', async () => (await tries()).status === 200, WAIT_MS);
     expect((await statesOf(service, 'ada')).filter(([, state]) => state === 'active')).toHaveLength(1);
+    const next = await Promise.all(Array.from({ length: 50 }, tries));
+    expect(next.map(({ status }) => status)).toContain(429);
   }, 120_000);
 
   it('exactly as many as the window allows get through, on two nodes together', async () => {

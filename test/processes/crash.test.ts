@@ -185,6 +185,7 @@ function kindOf(wanted: string, key: string): string {
     h: 'history',
     events: 'events',
     users: 'index',
+    blocked: 'index',
     settings: 'settings',
     longest: 'settings',
   };

@@ -24,10 +24,11 @@ local function split(text)
   end
 end
 
--- Appends a packed event to a stream, which keeps so many ms of the past.
+-- Appends a packed event to a stream, which keeps so many ms of the past, and gives readers a hint that may get lost.
 local function append(stream, kept_ms, packed)
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
   -- Never shorter: another node may know already of a longer time.
   if redis.call('PTTL', stream) < kept_ms then redis.call('PEXPIRE', stream, integer(kept_ms)) end
+  redis.call('PUBLISH', stream, entry)
   return entry
 end

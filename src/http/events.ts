@@ -1,0 +1,123 @@
+/**
+ * Owns GET /events: the feed as server-sent events (WHATWG HTML, "Server-sent events"). Must not know how it is read.
+ */
+import type { Request, Response } from 'express';
+import { z } from 'zod';
+import { LatchkeyError } from '../contract/errors.ts';
+import { EVENT_TYPES, type Event } from '../contract/events.ts';
+import { userIdSchema } from '../contract/messages.ts';
+import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
+import { timeView } from '../tokens/views.ts';
+import { endpoint, type Endpoint } from './endpoint.ts';
+
+/** A consumer that has so much left to read is let go; it comes back with its cursor. */
+const MAX_BUFFERED_BYTES = 1_048_576;
+/** How long it may take to read what was left. */
+const LET_GO_MS = 5_000;
+
+const eventsQuery = z.object({
+  from: z
+    .string()
+    .max(8192)
+    .default('now')
+    .describe('A cursor, `now`, `start` (all that is kept), or unix ms. Last-Event-ID goes before it.'),
+  tenant: userIdSchema.optional().describe('Only this tenant’s events.'),
+  types: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.enum(EVENT_TYPES)).min(1))
+    .optional()
+    .describe(`Only these, separated by commas: ${EVENT_TYPES.join(', ')}.`),
+});
+
+type Filter = Pick<z.output<typeof eventsQuery>, 'tenant' | 'types'>;
+
+export function eventEndpoints(feed: Feed): Endpoint[] {
+  return [
+    endpoint({
+      method: 'get',
+      path: '/events',
+      operationId: 'getEvents',
+      tag: 'gateways',
+      summary: 'What happens to tokens, as it happens: in order per user, at least once, resumable',
+      caller: 'gateway',
+      query: eventsQuery,
+      headers: z.object({ 'last-event-id': z.string().optional().describe('The last `id:` that was received.') }),
+      responses: {
+        200: {
+          description:
+            'Server-sent events: `event:` is the type, `data:` an Event, `id:` the cursor at the end of a batch. ' +
+            '`event: heartbeat` carries the time and a cursor; `event: reset` says that events were missed.',
+          stream: 'text/event-stream',
+        },
+      },
+      errors: [],
+      handle({ query, request }) {
+        const { tenant, types } = query;
+        const start = startOf(request, query.from);
+        return { status: 200, stream: (response) => serve(feed, start, { tenant, types }, response) };
+      },
+    }),
+  ];
+}
+
+/** A client that reconnects by itself sends where it stood; that goes before what it was once told to ask for. */
+function startOf(request: Request, from: string): FeedStart {
+  const text = request.get('last-event-id') || from;
+  if (text === 'now' || text === 'start') return text;
+  if (/^\d{1,15}$/.test(text)) return { ms: Number(text) };
+  if (text.includes('~')) return { cursor: text };
+  throw new LatchkeyError('invalid_request', { detail: 'query from: expected a cursor, now, start, or unix ms' });
+}
+
+async function serve(feed: Feed, start: FeedStart, filter: Filter, response: Response): Promise<void> {
+  const waiting: FeedMessage[] = [];
+  let isOpen = false;
+  const write = (message: FeedMessage): boolean => {
+    const text = render(message, filter);
+    if (text !== '') response.write(text);
+    return response.writableLength < MAX_BUFFERED_BYTES;
+  };
+  const stop = await feed.listen(
+    start,
+    (message) => {
+      if (isOpen) return write(message);
+      waiting.push(message);
+      return true;
+    },
+    () => letGo(response),
+  );
+  // The client may have gone while the store was asked, and HEAD asks for no stream.
+  if (response.destroyed || response.req.method === 'HEAD') return stop();
+  response.on('close', stop);
+  // Headers go out only now: an outage of the store is still a 503.
+  response.status(200).set({ 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
+  response.flushHeaders();
+  isOpen = true;
+  waiting.forEach(write);
+}
+
+/** Who does not even read the end is cut off: what is left for it would stay in memory. */
+function letGo(response: Response): void {
+  response.end();
+  setTimeout(() => response.writableFinished || response.destroy(), LET_GO_MS).unref();
+}
+
+function render(message: FeedMessage, filter: Filter): string {
+  if (message.kind === 'heartbeat')
+    return block('heartbeat', { at: timeView(message.now), live: message.live }, message.cursor);
+  if (message.kind === 'reset') return block('reset', { reason: message.reason }, message.cursor);
+  const shown = message.events.filter((event) => passes(event, filter));
+  const blocks = shown.map((event, index) =>
+    block(event.type, event, index === shown.length - 1 ? message.cursor : undefined),
+  );
+  return blocks.join('');
+}
+
+function passes(event: Event, { tenant, types }: Filter): boolean {
+  return (tenant === undefined || event.tenant === tenant) && (types === undefined || types.includes(event.type));
+}
+
+function block(type: string, data: unknown, cursor: string | undefined): string {
+  return `event: ${type}\ndata: ${JSON.stringify(data)}\n${cursor === undefined ? '' : `id: ${cursor}\n`}\n`;
+}

@@ -1,0 +1,49 @@
+/**
+ * Owns the form of a feed cursor: the feed's epoch and a position in every shard's stream. Opaque to all others.
+ */
+
+/** Place in a stream: everything up to it has been seen. */
+export type Position = { readonly ms: number; readonly seq: number };
+
+export type Cursor = { readonly epoch: string; readonly positions: readonly Position[] };
+
+export const BEGINNING: Position = { ms: 0, seq: 0 };
+
+/** Negative when `a` lies before `b`. */
+export function comparePositions(a: Position, b: Position): number {
+  return a.ms - b.ms || a.seq - b.seq;
+}
+
+export function laterOf(a: Position, b: Position): Position {
+  return comparePositions(a, b) >= 0 ? a : b;
+}
+
+/** Times as distances from the latest one, runs of equal shards once: an idle feed has a cursor of a few characters. */
+export function writeCursor({ epoch, positions }: Cursor): string {
+  const latest = Math.max(...positions.map((position) => position.ms));
+  const parts = positions.map(({ ms, seq }) => `${(latest - ms).toString(36)}${seq > 0 ? `.${seq.toString(36)}` : ''}`);
+  const runs: string[] = [];
+  for (let from = 0; from < parts.length;) {
+    let to = from;
+    while (parts[to] === parts[from]) to += 1;
+    runs.push(to - from > 1 ? `${parts[from]}*${(to - from).toString(36)}` : `${parts[from]}`);
+    from = to;
+  }
+  return [epoch, latest.toString(36), runs.join('_')].join('~');
+}
+
+/** Undefined when it is not a cursor of a feed with so many shards. */
+export function readCursor(text: string, shards: number): Cursor | undefined {
+  const [, epoch, latest, runs] = /^([\w-]{1,64})~([0-9a-z]{1,11})~([0-9a-z._*]{1,4096})$/.exec(text) ?? [];
+  if (epoch === undefined || latest === undefined || runs === undefined) return undefined;
+  const positions: Position[] = [];
+  for (const run of runs.split('_')) {
+    const [, distance, seq, count] = /^([0-9a-z]{1,11})(?:\.([0-9a-z]{1,11}))?(?:\*([0-9a-z]{1,3}))?$/.exec(run) ?? [];
+    if (distance === undefined) return undefined;
+    const position = { ms: parseInt(latest, 36) - parseInt(distance, 36), seq: parseInt(seq ?? '0', 36) };
+    for (let left = parseInt(count ?? '1', 36); left > 0 && positions.length <= shards; left -= 1)
+      positions.push(position);
+  }
+  const good = positions.length === shards && positions.every(({ ms }) => ms >= 0);
+  return good ? { epoch, positions } : undefined;
+}

@@ -1,0 +1,161 @@
+// The feed: order, resumption, resets, filters, and what happens when somebody is cut off.
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { issue, revokeAll } from '../helpers/calls.ts';
+import { until } from '../helpers/processes.ts';
+import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { SseClient } from '../helpers/sse.ts';
+
+const clients: SseClient[] = [];
+afterAll(async () => {
+  clients.forEach((client) => client.cut());
+  await closeServices();
+});
+
+function clientOf(service: Service): SseClient {
+  const client = new SseClient(service.url);
+  clients.push(client);
+  return client;
+}
+
+describe('R10 each event once per change, in order per user; who was cut off catches up', () => {
+  it('tells of a login, a kick and a revoke as they happen', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'single-device' } });
+    const client = clientOf(service);
+    expect(await client.connect()).toBe(200);
+    await until('the first cursor', () => client.lastId !== undefined);
+    await issue(service, 'ada', { platform: 'ios' });
+    await issue(service, 'ada', { platform: 'web' });
+    await revokeAll(service, 'ada');
+    await until('four events', () => client.events.length >= 4);
+    expect(client.events.map(({ type }) => type)).toEqual([
+      'token.issued',
+      'token.kicked',
+      'token.issued',
+      'token.revoked',
+    ]);
+    expect(client.events[1]?.data).toMatchObject({
+      type: 'token.kicked',
+      platform: 'ios',
+      by: { kind: 'login', platform: 'web', policy: 'single-device' },
+    });
+  });
+
+  it('misses nothing over 20 cuts, whatever node it comes back to', async () => {
+    const first = await startService();
+    const second = await startService({ prefix: first.prefix });
+    const client = clientOf(first);
+    const other = clientOf(second);
+    await client.connect('?from=start');
+    await until('the first cursor', () => client.lastId !== undefined);
+    const wanted: string[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      const logins = await Promise.all(
+        Array.from({ length: 25 }, (_, n) => issue(round % 2 ? first : second, `user-${round}-${n}`)),
+      );
+      wanted.push(...logins.map(({ body }) => body.token.tokenId));
+      const current = round % 2 === 0 ? client : other;
+      const next = round % 2 === 0 ? other : client;
+      current.cut();
+      await next.connect('', current.lastId);
+    }
+    const seen = () => new Set([...client.events, ...other.events].map(({ data }) => data['tokenId']));
+    await until('all of them', () => wanted.every((tokenId) => seen().has(tokenId)), 10_000);
+    expect(seen().size).toBe(500);
+  });
+
+  it('keeps the order of one user, and gives each event once to a listener that stays', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'no-kick' } });
+    const client = clientOf(service);
+    await client.connect();
+    await until('the first cursor', () => client.lastId !== undefined);
+    const wanted: string[] = [];
+    for (let n = 0; n < 60; n += 1)
+      wanted.push((await issue(service, 'ada', { platform: n % 2 ? 'ios' : 'web' })).body.token.tokenId);
+    await until('all of them', () => client.events.filter(({ type }) => type === 'token.issued').length >= 60);
+    const issued = client.events.filter(({ type }) => type === 'token.issued').map(({ data }) => data['tokenId']);
+    expect(issued).toEqual(wanted);
+    expect(new Set(client.events.map(({ data }) => data['id'])).size).toBe(client.events.length);
+  });
+});
+
+describe('T18 a flushed Redis is a reset, not silence', () => {
+  it('resets whoever listens and whoever comes back with an old cursor', async () => {
+    const service = await startService();
+    const client = clientOf(service);
+    await client.connect();
+    await until('the first cursor', () => client.lastId !== undefined);
+    const before = client.lastId;
+    await service.redis.del(service.keys.settings());
+    await service.deployment.check();
+    await until('the reset', () => client.messages.some(({ type }) => type === 'reset'));
+    const late = clientOf(service);
+    await late.connect('', before);
+    await until('the reset', () => late.messages[0]?.type === 'reset');
+    expect(late.messages[0]?.data).toEqual({ reason: 'epoch_changed' });
+    await issue(service, 'ada');
+    await until('the next event', () => client.events.length === 1 && late.events.length === 1);
+  });
+});
+
+describe('a consumer of the feed', () => {
+  it.each([
+    ['rubbish~x~y', 'cursor_invalid'],
+    ['none~0~0*1s', 'epoch_changed'],
+  ])('is reset when its cursor %s is no good', async (cursor, reason) => {
+    const service = await startService();
+    const client = clientOf(service);
+    await client.connect('', cursor);
+    await until('the reset', () => client.messages.length > 0);
+    expect(client.messages[0]).toMatchObject({ type: 'reset', data: { reason } });
+  });
+
+  it('is reset when its cursor is older than what is kept, or newer than the present', async () => {
+    const service = await startService();
+    const client = clientOf(service);
+    await client.connect();
+    await until('a cursor', () => client.lastId !== undefined);
+    const [epoch] = (client.lastId ?? '').split('~');
+    const at = (ms: number) => `${epoch}~${ms.toString(36)}~0*${(64).toString(36)}`;
+    for (const [ms, reason] of [
+      [service.store.now() - service.retention.keptMs() - 1000, 'cursor_expired'],
+      [service.store.now() + 60_000, 'cursor_in_future'],
+    ] as const) {
+      const late = clientOf(service);
+      await late.connect('', at(ms));
+      await until('the reset', () => late.messages.length > 0);
+      expect(late.messages[0]).toMatchObject({ type: 'reset', data: { reason } });
+    }
+  });
+
+  it('may ask for a tenant and for types', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'single-device' } });
+    const client = clientOf(service);
+    await client.connect('?tenant=acme&types=token.kicked');
+    await until('the first cursor', () => client.lastId !== undefined);
+    for (const tenant of ['default', 'acme']) {
+      await issue(service, 'ada', { platform: 'ios' }, tenant);
+      await issue(service, 'ada', { platform: 'web' }, tenant);
+    }
+    await until('the kick', () => client.events.length > 0);
+    expect(client.events.map(({ type, data }) => [type, data['tenant']])).toEqual([['token.kicked', 'acme']]);
+  });
+
+  it('may begin at the start, or at a time', async () => {
+    const service = await startService();
+    await issue(service, 'ada');
+    const middle = service.store.now();
+    await until('the next ms', () => service.store.now() > middle + 5);
+    await issue(service, 'bob');
+    const [all, late] = [clientOf(service), clientOf(service)];
+    await all.connect('?from=start');
+    await late.connect(`?from=${middle + 3}`);
+    await until('both', () => all.events.length === 2 && late.events.length === 1);
+    expect(late.events[0]?.data['userId']).toBe('bob');
+  });
+
+  it('is told what is wrong with its question', async () => {
+    const service = await startService();
+    expect(await clientOf(service).connect('?from=yesterday')).toBe(400);
+    expect(await clientOf(service).connect('?types=token.eaten')).toBe(400);
+  });
+});

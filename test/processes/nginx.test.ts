@@ -1,0 +1,207 @@
+// examples/nginx as it stands, in a real nginx before a real Latchkey: who passes, as whom, and what the others are told.
+import { readFileSync } from 'node:fs';
+import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
+import { issue } from '../helpers/calls.ts';
+import { findNginx, startNginx, type RunningNginx } from '../helpers/nginx.ts';
+import { freePort } from '../helpers/own-redis.ts';
+import { closeServices, startService, type Service } from '../helpers/service.ts';
+
+const PASSED_ON = ['x-auth-user', 'x-auth-tenant', 'x-auth-platform', 'x-auth-token-id', 'x-auth-expires'];
+
+const example = (path: string) => readFileSync(new URL(`../../examples/${path}`, import.meta.url), 'utf8');
+
+const nginx = findNginx();
+const withNginx = 'path' in nginx ? describe : describe.skip;
+const title = 'path' in nginx ? 'examples/nginx' : `examples/nginx (skipped: ${nginx.missing})`;
+
+afterAll(closeServices);
+
+type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string };
+
+/** Requests that came to the app. */
+let reached = 0;
+
+/** The app behind nginx: answers with the headers it was sent. */
+function startUpstream(): Promise<Server> {
+  return new Promise((resolve) => {
+    const server = createServer((incoming, response) => {
+      reached += 1;
+      response.end(JSON.stringify(incoming.headers));
+    });
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}
+
+const portOf = (server: Server) => (server.address() as AddressInfo).port;
+
+withNginx(title, () => {
+  const ends: (() => Promise<unknown>)[] = [];
+  let upstream: Server;
+
+  beforeAll(async () => {
+    upstream = await startUpstream();
+  });
+  afterAll(async () => {
+    for (const end of ends) await end();
+    upstream.closeAllConnections();
+    upstream.close();
+  });
+
+  /** The example with this test's addresses, and a way to call through it. */
+  async function startBefore(latchkeyPort: number) {
+    const port = await freePort();
+    const addresses = { '127.0.0.1:3000': latchkeyPort, '127.0.0.1:8080': portOf(upstream), '127.0.0.1:8000': port };
+    let config = example('nginx/latchkey.conf');
+    for (const [written, ours] of Object.entries(addresses)) {
+      expect(config.split(written)).toHaveLength(2);
+      config = config.replace(written, `127.0.0.1:${ours}`);
+    }
+    const running: RunningNginx = await startNginx('path' in nginx ? nginx.path : '', config, port);
+    ends.push(running.end);
+    return (headers: Readonly<Record<string, string | string[]>>, method = 'GET', body = '') =>
+      call(port, headers, method, body);
+  }
+
+  const before = (service: Service) => startBefore(portOf(service.server));
+
+  it('lets a good token pass and says whose it is', async () => {
+    const service = await startService();
+    const get = await before(service);
+    const { body } = await issue(service, 'ada ☂/%', { platform: 'ios' });
+    const answer = await get({ authorization: `Bearer ${body.accessToken}` });
+    expect(answer.status).toBe(200);
+    const seen = JSON.parse(answer.body) as IncomingHttpHeaders;
+    expect(PASSED_ON.map((name) => seen[name])).toEqual([
+      'ada%20%E2%98%82%2F%25',
+      'default',
+      'ios',
+      body.token.tokenId,
+      String(Date.parse(body.token.accessExpiresAt) / 1000),
+    ]);
+    expect(seen.authorization).toBeUndefined();
+    expect(answer.headers['x-auth-reason']).toBeUndefined();
+  });
+
+  it('overwrites what a client sends under these names', async () => {
+    const service = await startService();
+    const get = await before(service);
+    const { body } = await issue(service, 'mallory');
+    const spoofed = Object.fromEntries(PASSED_ON.map((name) => [name, 'spoofed']));
+    const answer = await get({
+      ...spoofed,
+      'x-auth-user': ['root', 'admin'],
+      authorization: `Bearer ${body.accessToken}`,
+    });
+    const seen = JSON.parse(answer.body) as IncomingHttpHeaders;
+    expect(seen['x-auth-user']).toBe('mallory');
+    expect(answer.body).not.toMatch(/spoofed|root|admin/);
+  });
+
+  it('takes requests with a body of any type', async () => {
+    const service = await startService();
+    const send = await before(service);
+    const { body } = await issue(service, 'ada');
+    const headers = { authorization: `Bearer ${body.accessToken}`, 'content-type': 'text/csv' };
+    expect((await send(headers, 'POST', 'a,b\n'.repeat(20_000))).status).toBe(200);
+    expect((await send({ 'content-type': 'text/csv' }, 'POST', 'a,b')).status).toBe(401);
+  });
+
+  it('refuses a kicked device from the next request on, and tells it why', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'single-device' } });
+    const get = await before(service);
+    const { body } = await issue(service, 'ada', { platform: 'ios' });
+    const headers = { authorization: `Bearer ${body.accessToken}` };
+    expect((await get(headers)).status).toBe(200);
+    await issue(service, 'ada', { platform: 'web' });
+    const reachedBefore = reached;
+    const refused = await get(headers);
+    expect(refused).toMatchObject({
+      status: 401,
+      headers: { 'www-authenticate': 'Bearer error="invalid_token"', 'x-auth-reason': 'token_kicked' },
+    });
+    expect(reached).toBe(reachedBefore);
+  });
+
+  it.each([
+    ['no token', {}, 'token_missing'],
+    ['rubbish', { authorization: 'Bearer rubbish' }, 'token_malformed'],
+    ['a password', { authorization: 'Basic YTpi' }, 'token_malformed'],
+  ])('refuses %s', async (_case, headers, reason) => {
+    const get = await before(await startService());
+    expect(await get(headers)).toMatchObject({ status: 401, headers: { 'x-auth-reason': reason } });
+  });
+
+  it('refuses a token of another tenant', async () => {
+    const service = await startService();
+    const get = await before(service);
+    const { body } = await issue(service, 'ada', {}, 'acme');
+    expect(await get({ authorization: `Bearer ${body.accessToken}` })).toMatchObject({
+      status: 401,
+      headers: { 'x-auth-reason': 'token_invalid' },
+    });
+  });
+
+  it('lets nobody pass while Latchkey is out, or its Redis', async () => {
+    const service = await startService();
+    const { body } = await issue(service, 'ada');
+    const headers = { authorization: `Bearer ${body.accessToken}` };
+    const reachedBefore = reached;
+    const closed = { status: 503, headers: { 'retry-after': '1' } };
+    const withoutLatchkey = await startBefore(await freePort());
+    expect(await withoutLatchkey(headers)).toMatchObject(closed);
+    const blind = await startService({ prefix: service.prefix, redisUrl: `redis://127.0.0.1:${await freePort()}` });
+    const withoutRedis = await before(blind);
+    expect(await withoutRedis(headers)).toMatchObject(closed);
+    expect(reached).toBe(reachedBefore);
+  });
+});
+
+describe('examples/traefik and examples/envoy', () => {
+  it('pass on what Latchkey says, and nobody when it says nothing', () => {
+    type Traefik = { http: { middlewares: { latchkey: { forwardAuth: { authResponseHeaders: string[] } } } } };
+    const { forwardAuth } = (parse(example('traefik/dynamic.yml')) as Traefik).http.middlewares.latchkey;
+    expect(forwardAuth.authResponseHeaders.map((name) => name.toLowerCase())).toEqual(PASSED_ON);
+    const envoy = JSON.stringify(parse(example('envoy/envoy.yaml')));
+    const [, patterns = ''] = /"allowed_upstream_headers":\{"patterns":(\[.*?\])/.exec(envoy) ?? [];
+    expect((JSON.parse(patterns) as { exact: string }[]).map(({ exact }) => exact)).toEqual(PASSED_ON);
+    expect(envoy).toContain('"failure_mode_allow":false');
+  });
+
+  it('ask in a way that Latchkey understands: any method, the path appended', async () => {
+    const service = await startService();
+    const { body } = await issue(service, 'ada');
+    const headers = { authorization: `Bearer ${body.accessToken}`, 'content-type': 'text/csv' };
+    for (const [method, path] of [
+      ['GET', '/validate'],
+      ['POST', '/validate/default/rooms/1?page=2'],
+      ['DELETE', '/validate/default/a%2Fb/../c//d'],
+      ['OPTIONS', '/validate/default/'],
+    ] as const) {
+      const answer = await call(portOf(service.server), headers, method, '', path);
+      expect([path, answer.status, answer.headers['x-auth-user']]).toEqual([path, 200, 'ada']);
+    }
+  });
+});
+
+function call(
+  port: number,
+  headers: Readonly<Record<string, string | string[]>>,
+  method = 'GET',
+  body = '',
+  path = '/rooms?page=2',
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) };
+    const sent = request({ port, host: '127.0.0.1', path, method, headers: { ...length, ...headers }, agent: false });
+    sent.once('error', reject);
+    sent.once('response', (incoming: IncomingMessage) => {
+      const { statusCode: status = 0, headers: received } = incoming;
+      text(incoming).then((answer) => resolve({ status, headers: received, body: answer }), reject);
+    });
+    sent.end(body);
+  });
+}
