@@ -14,7 +14,7 @@ import { createDeployment } from './redis/deployment.ts';
 import { startEmbedded } from './redis/embedded.ts';
 import { openStore } from './redis/open-store.ts';
 import { findRedis } from './redis/redis-binary.ts';
-import { createFeed } from './tokens/feed.ts';
+import { createFeed } from './tokens/feed-hub.ts';
 import { loadSecrets, type LoadedSecrets } from './secrets.ts';
 
 /** A request that has not ended by then is cut off. */

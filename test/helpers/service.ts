@@ -14,7 +14,7 @@ import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
 import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
 import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
-import { createFeed } from '../../src/tokens/feed.ts';
+import { createFeed } from '../../src/tokens/feed-hub.ts';
 import { ADMIN_KEY, GATEWAY_KEY, NO_THROTTLE, REFRESH_SECRET } from './keys.ts';
 import { checkAgainstOpenapi } from './openapi-check.ts';
 import { testPrefix, testRedisUrl } from './test-redis.ts';
