@@ -1,0 +1,20 @@
+/**
+ * What gateways check access tokens with (`latchkey/gateway`). Needs jose and nothing else.
+ */
+export { createTokenChecker } from './checker.ts';
+export { sentenceOf } from './end-of-token.ts';
+export { GatewayKeyRefusedError, GatewayUnavailableError } from './errors.ts';
+export type {
+  Actor,
+  CheckerEvents,
+  CheckerOptions,
+  Claims,
+  Connected,
+  EndedEvent,
+  InactiveVerdict,
+  Mode,
+  PresenceResult,
+  TokenChecker,
+  TokenReason,
+  Verdict,
+} from './types.ts';

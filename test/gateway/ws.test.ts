@@ -1,0 +1,337 @@
+// WebSocket servers under a checker: who is let in, who is thrown out and how, and the leases of who stays.
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { WebSocket, WebSocketServer } from 'ws';
+import type { CheckerOptions, TokenChecker } from '../../src/gateway/index.ts';
+import { attachWebSocketServer, type AttachedServer, type AttachOptions } from '../../src/gateway/ws.ts';
+import { asAdmin, issue, refresh, revokeAll } from '../helpers/calls.ts';
+import { until } from '../helpers/processes.ts';
+import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { closeCheckers, readyChecker } from './checkers.ts';
+import { closeProxies, startProxy } from './tcp-proxy.ts';
+
+const closing: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map(async (close) => close()));
+  closeCheckers();
+  closeProxies();
+});
+afterAll(closeServices);
+
+type Gateway = {
+  readonly url: string;
+  readonly checker: TokenChecker;
+  readonly attached: AttachedServer<WebSocket>;
+  /** Who was let in, and what they said. */
+  readonly admitted: string[];
+  readonly said: string[];
+  readonly sockets: WebSocket[];
+};
+
+async function startGateway(
+  url: string,
+  options: AttachOptions = {},
+  checkerOptions: Partial<CheckerOptions> = {},
+): Promise<Gateway> {
+  const checker = await readyChecker(url, checkerOptions);
+  const server = createServer();
+  const wss = new WebSocketServer({ server });
+  const attached = attachWebSocketServer(wss, checker, options);
+  const gateway: Gateway = {
+    url: await new Promise((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`));
+    }),
+    checker,
+    attached,
+    admitted: [],
+    said: [],
+    sockets: [],
+  };
+  wss.on('connection', (socket) => {
+    gateway.admitted.push(attached.authOf(socket)?.sub ?? 'nobody');
+    gateway.sockets.push(socket);
+    socket.on('message', (data) => gateway.said.push((data as Buffer).toString('utf8')));
+  });
+  closing.push(async () => {
+    await attached.close();
+    for (const socket of wss.clients) socket.terminate();
+    wss.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  return gateway;
+}
+
+type Client = {
+  readonly socket: WebSocket;
+  readonly messages: Record<string, unknown>[];
+  closed?: { readonly code: number; readonly reason: string };
+};
+
+function connect(url: string, token?: string, protocols: string[] = []): Client {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const socket = new WebSocket(url, protocols, { headers });
+  const client: Client = { socket, messages: [] };
+  socket.on('message', (data) => client.messages.push(JSON.parse((data as Buffer).toString('utf8'))));
+  socket.on('close', (code, reason) => {
+    client.closed = { code, reason: String(reason) };
+  });
+  socket.on('error', () => {});
+  closing.push(() => socket.terminate());
+  return client;
+}
+
+const isOpen = ({ socket }: Client) => socket.readyState === WebSocket.OPEN;
+const open = async (url: string, token: string): Promise<Client> => {
+  const client = connect(url, token);
+  await until('it is open', () => isOpen(client));
+  return client;
+};
+const accessOf = (response: { body: { accessToken: string } }) => response.body.accessToken;
+
+describe.each(['local', 'online'] as const)('a WebSocket server with a checker in %s mode', (mode) => {
+  it('closes the sockets of a kicked token at once, tells why, and hears them no more', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'single-device' } });
+    const gateway = await startGateway(service.url, {}, { mode });
+    const first = accessOf(await issue(service, 'ada', { platform: 'ios' }));
+    const [one, two] = [await open(gateway.url, first), await open(gateway.url, first)];
+    const bob = await open(gateway.url, accessOf(await issue(service, 'bob')));
+    await issue(service, 'ada', { platform: 'web' });
+    for (const client of [one, two]) {
+      await until('it is closed', () => client.closed !== undefined);
+      expect(client.closed).toEqual({ code: 4401, reason: 'token_kicked' });
+      expect(client.messages).toEqual([
+        {
+          type: 'token_ended',
+          code: 'token_kicked',
+          endedBy: expect.objectContaining({ kind: 'login', platform: 'web', policy: 'single-device' }),
+          at: expect.stringMatching(/Z$/),
+          text: expect.stringMatching(/^signed in on web at \d\d:\d\d$/),
+        },
+      ]);
+    }
+    expect([isOpen(bob), gateway.admitted]).toEqual([true, ['ada', 'ada', 'bob']]);
+    // The same token does not come back, and the app never sees it.
+    const again = connect(gateway.url, first);
+    await until('it is closed', () => again.closed !== undefined);
+    expect([again.closed?.code, again.messages[0]?.['code'], gateway.admitted.length]).toEqual([
+      4401,
+      'token_kicked',
+      3,
+    ]);
+  });
+
+  it.each([
+    [undefined, 'token_missing'],
+    ['rubbish', 'token_malformed'],
+  ])('closes a socket with the token %s', async (token, code) => {
+    const service = await startService();
+    const gateway = await startGateway(service.url, {}, { mode });
+    const client = connect(gateway.url, token);
+    await until('it is closed', () => client.closed !== undefined);
+    expect([client.closed, gateway.admitted]).toEqual([{ code: 4401, reason: code }, []]);
+  });
+
+  it('closes with 1013 when it cannot know', async () => {
+    const service = await startService();
+    const proxy = await startProxy(service.url);
+    const gateway = await startGateway(proxy.url, {}, { mode, maxStalenessMs: 1_000, timeoutMs: 200 });
+    const token = accessOf(await issue(service, 'ada'));
+    proxy.cut();
+    await until('it cannot know', () =>
+      gateway.checker.check(token).then(
+        () => false,
+        () => true,
+      ),
+    );
+    const client = connect(gateway.url, token);
+    await until('it is closed', () => client.closed !== undefined);
+    expect([client.closed?.code, gateway.admitted]).toEqual([1013, []]);
+  });
+});
+
+describe('attachWebSocketServer', () => {
+  it('does not act on what a peer says after its end', async () => {
+    const service = await startService();
+    const gateway = await startGateway(service.url);
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    client.socket.send('before');
+    await until('heard', () => gateway.said.length === 1);
+    // A peer that ignores the close goes on talking.
+    client.socket.pause();
+    await revokeAll(service, 'ada');
+    await until('closing', () => gateway.sockets[0]?.readyState !== WebSocket.OPEN);
+    client.socket.send('after');
+    await until('cut off', () => gateway.sockets[0]?.readyState === WebSocket.CLOSED);
+    expect(gateway.said).toEqual(['before']);
+  });
+
+  it('does not let a token in that ended while it was being checked', async () => {
+    const service = await startService();
+    const { body } = await issue(service, 'ada');
+    let isAnswered = false;
+    let goOn: (() => void) | undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const fetch: NonNullable<CheckerOptions['fetch']> = async (url, init) => {
+      const answer = await globalThis.fetch(url, init);
+      if (url.endsWith('/introspect') && init.body?.includes(body.accessToken)) {
+        isAnswered = true;
+        await gate;
+      }
+      return answer;
+    };
+    const gateway = await startGateway(service.url, {}, { mode: 'online', fetch });
+    let hasEnded = false;
+    gateway.checker.on('ended', () => {
+      hasEnded = true;
+    });
+    const client = connect(gateway.url, body.accessToken);
+    await until('its verdict is good, and on the way', () => isAnswered);
+    await revokeAll(service, 'ada');
+    await until('it has ended', () => hasEnded);
+    goOn?.();
+    await until('it is closed', () => client.closed !== undefined);
+    expect([client.closed?.reason, gateway.admitted]).toEqual(['token_revoked', []]);
+  });
+
+  it('takes the token of a browser from its subprotocols, or from where the app says', async () => {
+    const service = await startService();
+    const token = accessOf(await issue(service, 'ada'));
+    const byProtocol = await startGateway(service.url);
+    const client = connect(byProtocol.url, undefined, ['chat', `bearer.${token}`]);
+    await until('it is open', () => isOpen(client));
+    expect(client.socket.protocol).toBe('chat');
+    const byQuery = await startGateway(service.url, { tokenFrom: ({ url }) => url?.slice('/?'.length) });
+    const other = connect(`${byQuery.url}/?${token}`);
+    await until('it is open', () => isOpen(other));
+    expect([byProtocol.admitted, byQuery.admitted]).toEqual([['ada'], ['ada']]);
+  });
+
+  it('ends a socket with its access token, unless it is renewed', async () => {
+    const service = await startService({ env: { ACCESS_TTL_SECONDS: '10' } });
+    const proxy = await startProxy(service.url);
+    const gateway = await startGateway(proxy.url);
+    const [renewed, left] = [await issue(service, 'renewed'), await issue(service, 'left')];
+    const [stays, goes] = [await open(gateway.url, accessOf(renewed)), await open(gateway.url, accessOf(left))];
+    service.shiftClock(8_000);
+    const next = accessOf(await refresh(service, renewed.body.refreshToken));
+    const socket = gateway.sockets[0] as WebSocket;
+    expect(await gateway.attached.renew(socket, accessOf(left))).toBe(false);
+    expect(await gateway.attached.renew(socket, 'rubbish')).toBe(false);
+    expect(await gateway.attached.renew(socket, next)).toBe(true);
+    service.shiftClock(5_000);
+    proxy.cut();
+    proxy.heal();
+    await until('it is closed', () => goes.closed !== undefined);
+    expect([goes.closed, isOpen(stays)]).toEqual([{ code: 4401, reason: 'token_expired' }, true]);
+  });
+
+  it('asks again about every socket when ends may have been missed', async () => {
+    const service = await startService();
+    const gateway = await startGateway(service.url);
+    const lost = await open(gateway.url, accessOf(await issue(service, 'lost')));
+    const kept = await open(gateway.url, accessOf(await issue(service, 'kept')));
+    await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'lost' }));
+    await service.redis.del(service.keys.settings());
+    await service.deployment.check();
+    await until('it is closed', () => lost.closed !== undefined);
+    expect([lost.closed, isOpen(kept)]).toEqual([{ code: 4401, reason: 'token_unknown' }, true]);
+  });
+
+  it('R4 refuses options that there are not', async () => {
+    const service = await startService();
+    const checker = await readyChecker(service.url);
+    const attach = (options: object) => () =>
+      attachWebSocketServer(new WebSocketServer({ noServer: true }), checker, options);
+    expect(attach({ presense: true })).toThrow(/valid: tokenFrom, presence, describe, onError/);
+    expect(attach({ presence: { leaseIntervalMs: 1 } })).toThrow(/leaseIntervalMs: 1; valid/);
+  });
+});
+
+const setLease = (service: Service, presence: object) =>
+  service.api.put('/admin/tenants/default').set(asAdmin).send({ policy: 'decline-second', presence });
+const canLogIn = async (service: Service) => (await issue(service, 'ada', { platform: 'web' })).status === 200;
+
+describe('presence of a WebSocket server', () => {
+  it('keeps a seat while a socket is open, and gives it up when the last one closes', async () => {
+    const service = await startService();
+    await setLease(service, { leaseSeconds: 1, graceSeconds: 0 });
+    const gateway = await startGateway(service.url, { presence: { leaseIntervalMs: 200 } });
+    const token = accessOf(await issue(service, 'ada'));
+    const [one, two] = [await open(gateway.url, token), await open(gateway.url, token)];
+    const openedAt = service.store.now();
+    // Longer than a lease: it was renewed.
+    await until('a lease and a half', () => service.store.now() - openedAt > 1_500);
+    expect(await canLogIn(service)).toBe(false);
+    two.socket.close();
+    await until('it is closed', () => two.closed !== undefined);
+    const closedAt = service.store.now();
+    await until('a lease and a half', () => service.store.now() - closedAt > 1_500);
+    expect(await canLogIn(service)).toBe(false);
+    one.socket.close();
+    await until('the seat is free', () => canLogIn(service));
+  });
+
+  it('releases at once, without waiting for the lease to lapse', async () => {
+    const service = await startService();
+    await setLease(service, { leaseSeconds: 600, graceSeconds: 0 });
+    const gateway = await startGateway(service.url, { presence: { leaseIntervalMs: 500 } });
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    const isHeld = async () => {
+      const { body } = await issue(service, 'ada', { platform: 'web', dryRun: true });
+      return (body.conflicts as { leaseExpiresAt?: string }[])[0]?.leaseExpiresAt !== undefined;
+    };
+    await until('the lease is held', isHeld);
+    client.socket.close();
+    await until('the seat is free', () => canLogIn(service));
+  });
+
+  it('closes the socket of a token that presence refuses', async () => {
+    const service = await startService();
+    const gateway = await startGateway(service.url, { presence: { leaseIntervalMs: 200 } });
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    // Gone without an event.
+    await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'ada' }));
+    await until('it is closed', () => client.closed !== undefined);
+    expect(client.closed).toEqual({ code: 4401, reason: 'token_unknown' });
+  });
+
+  it('tells who did it also when presence hears of a kick before the feed does', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'single-device' } });
+    const { fetch } = globalThis;
+    const never = new Promise<never>(() => {});
+    let isFeedHeld = false;
+    const gateway = await startGateway(
+      service.url,
+      { presence: { leaseIntervalMs: 200 } },
+      {
+        async fetch(url, init) {
+          const answer = await fetch(url, init);
+          if (!url.includes('/events') || answer.body === null) return answer;
+          return { ...pick(answer), body: holding(answer.body, () => (isFeedHeld ? never : undefined)) };
+        },
+      },
+    );
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    isFeedHeld = true;
+    await issue(service, 'ada', { platform: 'web' });
+    await until('it is closed', () => client.closed !== undefined);
+    expect(client.messages[0]).toMatchObject({ code: 'token_kicked', endedBy: { kind: 'login', platform: 'web' } });
+  });
+});
+
+type Answer = Awaited<ReturnType<NonNullable<CheckerOptions['fetch']>>>;
+
+function pick({ status, headers }: Response): Omit<Answer, 'body'> {
+  return { status, headers, json: async () => ({}), text: async () => '' };
+}
+
+async function* holding(body: AsyncIterable<Uint8Array>, wait: () => Promise<never> | undefined) {
+  for await (const chunk of body) {
+    await wait();
+    yield chunk;
+  }
+}
