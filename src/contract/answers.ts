@@ -207,5 +207,9 @@ export const problemSchema = z
     endedBy: actorSchema.optional(),
     until: time.optional(),
     reason: stored.optional(),
+    error: z
+      .enum(['invalid_request', 'invalid_client'])
+      .optional()
+      .describe('Of the RFC endpoints: RFC 6749 section 5.2.'),
   })
   .meta({ id: 'Problem' });

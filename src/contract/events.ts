@@ -3,6 +3,7 @@
  * Must not know where events are kept or how they travel.
  */
 import { z } from 'zod';
+import { TOKEN_REASONS } from './errors.ts';
 
 export const TOKEN_EVENT_TYPES = [
   'token.issued',
@@ -51,6 +52,7 @@ export const eventSchema = z
       .int()
       .optional()
       .describe('End of the last access token of this token, unix seconds: nobody needs the event after it.'),
+    code: z.enum(TOKEN_REASONS).optional().describe('What the device of an ended token is told.'),
     by: actorSchema.optional(),
     ip: z.string().optional().describe('Address of the login (`token.issued`, `login.declined`).'),
     conflicts: z.array(z.string()).optional().describe('The tokens in the way (`login.declined`).'),

@@ -11,6 +11,9 @@ import { GatewayUnavailableError } from './errors.ts';
 import { fn, refuseUnknown, whole } from './options.ts';
 import { createPresenceKeeper, type Holder, type PresenceKeeper } from './presence.ts';
 import type { Claims, EndedEvent, InactiveVerdict, TokenChecker, Verdict } from './types.ts';
+import type { AttachedServer, AttachOptions, GatewayServer, GatewaySocket } from './ws-types.ts';
+
+export type * from './ws-types.ts';
 
 /** Close code of a socket whose token is no good; private range of RFC 6455 section 7.4.2. */
 export const CLOSE_TOKEN_ENDED = 4401;
@@ -26,41 +29,6 @@ const RECENT_MS = 60_000;
 const RECHECKS = 100;
 /** RFC 6455 section 5.5: a close frame has room for so much. */
 const MAX_REASON_BYTES = 123;
-
-export type GatewaySocket = {
-  readonly readyState: number;
-  send(data: string): void;
-  close(code?: number, reason?: string): void;
-  terminate(): void;
-  on(event: 'close', listener: () => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-  removeAllListeners(event: string): unknown;
-};
-
-type UpgradeDone<S> = (socket: S, request: IncomingMessage) => void;
-
-export type GatewayServer<S extends GatewaySocket> = {
-  handleUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer, done: UpgradeDone<S>) => void;
-};
-
-export type AttachOptions = {
-  /** Default: `Authorization: Bearer`, else a subprotocol `bearer.<token>` beside the one that is spoken. */
-  readonly tokenFrom?: (request: IncomingMessage) => string | undefined;
-  /** Keep presence leases; every so many ms (default 20000: less than half of the tenant's `leaseSeconds`). */
-  readonly presence?: boolean | { readonly leaseIntervalMs: number };
-  /** The sentence for people in the last message; default "signed in on ios at 10:32", UTC. */
-  readonly describe?: (end: Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>) => string;
-  readonly onError?: (error: unknown) => void;
-};
-
-export type AttachedServer<S extends GatewaySocket> = {
-  /** Whose socket it is; undefined for one that is not, or no longer, let in. */
-  authOf(socket: S): Claims | undefined;
-  /** Goes on with a refreshed access token of the same token. False, and nothing changes, when it is no good. */
-  renew(socket: S, token: string): Promise<boolean>;
-  /** Stops, releases the leases, and leaves the sockets as they are. */
-  close(): Promise<void>;
-};
 
 type Judged = { readonly token: string; readonly verdict: Verdict | undefined };
 

@@ -19,7 +19,7 @@ export function createErrorHandler(log: Logger): ErrorRequestHandler {
     response
       .status(error.status)
       .type('application/problem+json')
-      .send(JSON.stringify({ ...problemOf(error), requestId }));
+      .send(JSON.stringify({ ...problemOf(error), ...oauthErrorOf(error, request), requestId }));
   };
 }
 
@@ -53,6 +53,13 @@ function challengeOf(code: ErrorCode, isReason: boolean, authorization: string):
   if (code === 'unauthorized' && /^basic /i.test(authorization)) return 'Basic realm="latchkey"';
   const isRefused = isReason ? code !== 'token_missing' : code === 'unauthorized' && authorization !== '';
   return isRefused ? 'Bearer error="invalid_token"' : 'Bearer realm="latchkey"';
+}
+
+/** What OAuth clients look for beside our code, on the endpoints that take their forms (RFC 6749 section 5.2). */
+function oauthErrorOf({ status }: LatchkeyError, request: Request): { readonly error?: string } {
+  if (!request.is('application/x-www-form-urlencoded')) return {};
+  if (status === 401) return { error: 'invalid_client' };
+  return status === 400 ? { error: 'invalid_request' } : {};
 }
 
 /** Errors of the body reader and the router, by the `status` and `type` that they carry; all others are ours. */

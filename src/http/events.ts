@@ -47,7 +47,7 @@ export function eventEndpoints(feed: Feed): Endpoint[] {
         200: {
           description:
             'Server-sent events: `event:` is the type, `data:` an Event, `id:` the cursor at the end of a batch. ' +
-            '`event: heartbeat` carries the time and a cursor; `event: reset` says that events were missed.',
+            '`event: heartbeat` carries the time, a cursor, and whether all until then was sent (`live`); `event: reset` says that events were missed.',
           stream: 'text/event-stream',
         },
       },

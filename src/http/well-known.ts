@@ -25,7 +25,8 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
     }),
     endpoint({
       method: 'get',
-      path: '/.well-known/oauth-authorization-server',
+      // With a path in the issuer the client asks below this one (RFC 8414 section 3.1).
+      path: ['/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/*path'],
       operationId: 'getMetadata',
       tag: 'everybody',
       summary: 'Where the endpoints are',

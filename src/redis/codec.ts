@@ -33,7 +33,7 @@ export function packActor(actor: Actor): string {
 
 /** Actor and the parts that only logins have. */
 export function packDetail(actor: Actor, ip: string, conflicts: readonly TokenId[]): string {
-  return [packActor(actor), ip, conflicts.join(',')].join(US);
+  return [packActor(actor), ip, conflicts.join(','), ''].join(US);
 }
 
 export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Token | undefined {
@@ -108,9 +108,9 @@ export function readUser(user: UserKey, fields: Fields): UserRecord | undefined 
 export function readEvent(shard: number, entryId: string, packed: string): Event | undefined {
   const parts = packed.split(US);
   const [type, tenant = '', userId, tokenId, platform, at, exp] = parts;
-  if (parts.length !== 14 || !EVENT_TYPES.includes(type as EventType)) return undefined;
+  if (parts.length !== 15 || !EVENT_TYPES.includes(type as EventType)) return undefined;
   if (!isTime(Number(at)) || !isTime(Number(exp))) return undefined;
-  const [ip, conflicts] = parts.slice(12);
+  const [ip, conflicts, code] = parts.slice(12);
   return {
     id: `${shard}-${entryId}`,
     type: type as EventType,
@@ -123,6 +123,7 @@ export function readEvent(shard: number, entryId: string, packed: string): Event
     by: readActor(parts.slice(7, 12)),
     ...(ip && { ip }),
     ...(conflicts && { conflicts: conflicts.split(',') }),
+    ...(TOKEN_REASONS.includes(code as TokenReason) && { code: code as TokenReason }),
   };
 }
 

@@ -8,7 +8,7 @@
 -- Events one for each token ended; user.password_changed, user.blocked, user.unblocked
 
 local password, block, until_ms, reason = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9]
-local detail = ARGV[10] .. US .. US
+local detail = detail_of(ARGV[10], '')
 
 local function blocked_until()
   local current = tonumber(redis.call('HGET', USER, 'blockedUntil') or '-1')

@@ -10,5 +10,5 @@ local ended = end_all(tokens, ARGV[6], ARGV[7], ARGV[8])
 redis.call('DEL', USER)
 redis.call('ZREM', KEYS[5], ARGV[5])
 redis.call('ZREM', KEYS[6], ARGV[5])
-emit('user.deleted', '', '', nil, ARGV[8] .. US .. US)
+emit('user.deleted', '', '', nil, detail_of(ARGV[8], ''))
 return { 'DELETED', NOW, ended }

@@ -36,7 +36,8 @@ local function keep_until(ms)
   if redis.call('PEXPIRETIME', TOKENS) < ms then redis.call('PEXPIREAT', TOKENS, integer(ms)) end
 end
 
--- Appends to the feed and to the user's history. detail: actor (kind, platform, deviceName, policy, reason), ip, conflicts
+-- Appends to the feed and to the user's history.
+-- detail: actor (kind, platform, deviceName, policy, reason), ip, conflicts, code that the device is told
 local function emit(event, id, platform, exp_ms, detail)
   local exp = exp_ms and integer(math.ceil(exp_ms / 1000)) or ''
   local packed = table.concat({ event, TENANT, USER_ID, id, platform, integer(NOW), exp, detail }, US)
@@ -44,6 +45,11 @@ local function emit(event, id, platform, exp_ms, detail)
   redis.call('LPUSH', HISTORY, entry .. US .. packed)
   redis.call('LTRIM', HISTORY, 0, HISTORY_LENGTH - 1)
   redis.call('PEXPIRE', HISTORY, integer(HISTORY_KEPT_MS))
+end
+
+-- The detail of an event that is no login.
+local function detail_of(actor, code)
+  return table.concat({ actor, '', '', code }, US)
 end
 
 local function forget(id)
@@ -60,7 +66,7 @@ local function end_token(id, code, event, actor)
     redis.call('HSET', TOKENS, id .. ':e', code .. US .. integer(NOW) .. US .. actor)
     redis.call('HDEL', TOKENS, id .. ':l')
   end
-  emit(event, id, platform, access_expires_at, actor .. US .. US)
+  emit(event, id, platform, access_expires_at, detail_of(actor, code))
   return platform
 end
 
