@@ -43,6 +43,10 @@ export const tenantConfigSchema = z
         platforms: z.record(z.string().min(1).max(32), z.strictObject(ttlFields)).optional().describe('Per platform.'),
       })
       .optional(),
+    tombstones: z
+      .strictObject({ maxPerUser: z.int().min(0).max(100) })
+      .optional()
+      .describe('How many ended tokens of a user are kept to tell their devices why; default 100.'),
     presence: z
       .strictObject({ leaseSeconds: z.int().min(1).max(86_400), graceSeconds: z.int().min(0).max(86_400) })
       .optional()

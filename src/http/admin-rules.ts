@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { planSchema, policyResult, tenantResult } from '../contract/answers.ts';
 import { policyRequest, simulateRequest, tenantQuery, userIdSchema } from '../contract/messages.ts';
-import { tenantConfigSchema } from '../contract/tenant-config.ts';
+import { tenantConfigSchema, type PolicyChoice } from '../contract/tenant-config.ts';
 import type { RuleBook } from '../tokens/rules.ts';
 import type { StoredTenant } from '../tokens/store.ts';
 import type { Tenants } from '../tokens/tenants.ts';
@@ -16,10 +16,10 @@ const tenantParams = z.object({ tenant: userIdSchema });
 const userParams = z.object({ userId: userIdSchema });
 
 export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoint[] {
-  const replyOf = (tenant: string, { version, config }: StoredTenant): Reply => ({
+  const replyOf = (tenant: string, { version, config }: StoredTenant, override?: PolicyChoice): Reply => ({
     status: 200,
     headers: { ETag: `"${version}"` },
-    body: { tenant, version, config, effective: ruleBook.effective(config) },
+    body: { tenant, version, config, effective: ruleBook.effective(config, override) },
   });
   return [
     endpoint({
@@ -30,10 +30,14 @@ export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoi
       summary: 'A tenant’s rules, what is in force, and where each value comes from',
       caller: 'admin',
       params: tenantParams,
+      query: z.object({
+        userId: userIdSchema.optional().describe('With the policy of this user’s own, if there is one.'),
+      }),
       responses: { 200: { description: 'ETag is the version.', body: tenantResult } },
       errors: [],
-      async handle({ params: { tenant } }) {
-        return replyOf(tenant, await tenants.get(tenant));
+      async handle({ params: { tenant }, query: { userId } }) {
+        const override = userId === undefined ? undefined : await tenants.userPolicy({ tenant, userId });
+        return replyOf(tenant, await tenants.get(tenant), override);
       },
     }),
     endpoint({

@@ -27,6 +27,7 @@ declare module 'ioredis' {
         lease: string,
         displacements: number,
         displacementsRemembered: number,
+        maxTombstones: number,
         forgetCount: number,
         ...rest: string[],
       ]

@@ -105,6 +105,7 @@ export function createTokenStore(
         packLease(token),
         decision.plan.kick.size + end.deleted,
         decision.displacementsRemembered,
+        decision.maxTombstones,
         forget.length,
         ...forget,
         ...end.fields,

@@ -87,7 +87,9 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
       accessToken ??= await signer.sign(token, token.createdAt);
       const displacementsRemembered = rules.war === undefined ? 0 : DISPLACEMENTS_REMEMBERED;
       const displaced = displacedBy(plan, state);
-      return { apply: true, token, plan, actor: actorOf(request), displacementsRemembered, displaced } as const;
+      const { maxTombstones } = rules;
+      const actor = actorOf(request);
+      return { apply: true, token, plan, actor, displacementsRemembered, maxTombstones, displaced } as const;
     });
     if (!decision.apply) throw declinedError(decision.plan, decision.now);
     if (accessToken === undefined) throw new Error('a login was applied without a signature');

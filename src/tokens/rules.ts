@@ -25,11 +25,16 @@ export type Rules = {
   readonly maxTokens: number;
   /** How long a rotated refresh token still leads to its successor. */
   readonly refreshGraceMs: number;
+  /** Tombstones kept of a user. */
+  readonly maxTombstones: number;
   /** Absent: seats are held until the token ends. */
   readonly presence?: { readonly leaseMs: number; readonly graceMs: number };
   /** Absent: automatic logins may displace each other without end. */
   readonly war?: { readonly maxDisplacements: number; readonly windowMs: number };
 };
+
+/** What every user has room for; a tenant may want fewer. */
+const MAX_TOMBSTONES = 100;
 
 export type RuleSource = 'default' | 'environment' | 'tenant' | 'user';
 
@@ -46,9 +51,10 @@ export type BaseRules = {
 
 export type RuleBook = {
   rulesFor(platform: Platform, tenant: TenantConfig | undefined, override: PolicyChoice | undefined): Rules;
-  /** Every field's value in force and where it comes from. */
+  /** Every field's value in force and where it comes from; for one user with the policy of their own. */
   effective(
     tenant: TenantConfig | undefined,
+    override: PolicyChoice | undefined,
   ): Readonly<Record<string, { readonly value: unknown; readonly source: RuleSource }>>;
   /** What is wrong with a tenant's rules or a policy, in the light of this deployment's platforms and presets. */
   faultsOf(config: TenantConfig): readonly string[];
@@ -109,18 +115,22 @@ export function createRuleBook(base: BaseRules): RuleBook {
         maxMs: ms('maxSeconds'),
         maxTokens: base.maxTokens,
         refreshGraceMs: base.refreshGraceMs,
+        maxTombstones: tenant?.tombstones?.maxPerUser ?? MAX_TOMBSTONES,
         ...(presence && { presence: { leaseMs: presence.leaseSeconds * 1000, graceMs: presence.graceSeconds * 1000 } }),
         ...(war && { war: { maxDisplacements: war.maxDisplacements, windowMs: war.windowSeconds * 1000 } }),
       };
     },
 
-    effective(tenant) {
+    effective(tenant, override) {
       const field = (value: unknown, own: unknown, name: 'policy' | TtlField) => {
         const above: RuleSource = base.set.has(name) ? 'environment' : 'default';
         return { value, source: own === undefined ? above : ('tenant' as const) };
       };
       return {
-        policy: field(tenant?.policy ?? base.policy.name, tenant?.policy, 'policy'),
+        policy:
+          override === undefined
+            ? field(tenant?.policy ?? base.policy.name, tenant?.policy, 'policy')
+            : { value: override, source: 'user' },
         ...Object.fromEntries(
           TTL_FIELDS.map((name) => [`ttl.${name}`, field(ttlOf(name, undefined, tenant), tenant?.ttl?.[name], name)]),
         ),
@@ -132,6 +142,10 @@ export function createRuleBook(base: BaseRules): RuleBook {
             ]),
           ),
         ),
+        'tombstones.maxPerUser': {
+          value: tenant?.tombstones?.maxPerUser ?? MAX_TOMBSTONES,
+          source: tenant?.tombstones === undefined ? 'default' : 'tenant',
+        },
         presence: offUnlessSet(tenant?.presence),
         war: offUnlessSet(tenant?.war),
       };

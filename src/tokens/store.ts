@@ -58,6 +58,8 @@ export type Decision =
       readonly actor: Actor;
       /** How many displacements to remember; 0 = none. */
       readonly displacementsRemembered: number;
+      /** Tombstones of the user to keep; the oldest beyond it go, but none before its last access token ends. */
+      readonly maxTombstones: number;
     }
   | {
       readonly apply: false;

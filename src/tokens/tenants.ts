@@ -16,6 +16,8 @@ export type SimulatedToken = Pick<Token, 'tokenId' | 'platform' | 'deviceId'>;
 export type Tenants = {
   /** Version 0 with no rules of its own for a tenant that has none. */
   get(tenant: string): Promise<StoredTenant>;
+  /** The policy of one user's own, if there is one. */
+  userPolicy(user: UserKey): Promise<PolicyChoice | undefined>;
   /** `invalid_request` with every fault; `version_mismatch` when `expected` is not the version in force. */
   put(tenant: string, config: TenantConfig, expected: number | undefined): Promise<StoredTenant>;
   /** null removes it. */
@@ -44,6 +46,10 @@ export function createTenants({ tenants, users, store, ruleBook }: TenantsDeps):
   return {
     async get(tenant) {
       return (await tenants.find(tenant)) ?? { version: 0, config: {} };
+    },
+
+    async userPolicy(user) {
+      return (await store.snapshot(user)).policyOverride;
     },
 
     async put(tenant, config, expected) {

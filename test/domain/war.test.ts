@@ -42,6 +42,7 @@ const rulesOf = (maxDisplacements: number | undefined): Rules => ({
   idleMs: 0,
   maxMs: 0,
   maxTokens: 100,
+  maxTombstones: 100,
   refreshGraceMs: 0,
   ...(maxDisplacements !== undefined && { war: { maxDisplacements, windowMs: WINDOW_MS } }),
 });

@@ -475,6 +475,7 @@ describe('an id', () => {
     'delete /admin/users/%/policy',
     'delete /admin/users/ada/policy?tenant=%',
     'get /admin/tenants/%',
+    'get /admin/tenants/ada?userId=%',
     'put /admin/tenants/%',
     'post /admin/policies/simulate?tenant=%',
     'delete /tokens/%',

@@ -262,6 +262,7 @@ describe('T16 a change at run time applies to the next login on every node, and 
       'ttl.refreshSeconds': { value: 2_592_000, source: 'default' },
       'ttl.idleSeconds': { value: 0, source: 'default' },
       'ttl.maxSeconds': { value: 0, source: 'default' },
+      'tombstones.maxPerUser': { value: 100, source: 'default' },
       presence: { value: null, source: 'default' },
       war: { value: null, source: 'default' },
     });
@@ -275,6 +276,7 @@ describe('T16 a change at run time applies to the next login on every node, and 
       'ttl.idleSeconds': { value: 0, source: 'tenant' },
       'ttl.maxSeconds': { value: 0, source: 'default' },
       'ttl.platforms.web.maxSeconds': { value: 3600, source: 'tenant' },
+      'tombstones.maxPerUser': { value: 100, source: 'default' },
       presence: { value: presence, source: 'tenant' },
       war: { value: null, source: 'default' },
     });
@@ -293,5 +295,33 @@ describe('T16 a change at run time applies to the next login on every node, and 
   ])('refuses %s=%s at start', (name, value) => {
     expect(() => loadConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => loadConfig({ [name]: value })).toThrow(new RegExp(`${name}: `));
+  });
+});
+
+describe('tombstones', () => {
+  /** Each login kicks the one before it; a short access token, so that its tombstone may go. */
+  async function kickTimes(tenant: string, times: number): Promise<string[]> {
+    for (let count = 0; count <= times; count += 1) {
+      expect((await issue(node, 'ada', { platform: count % 2 ? 'ios' : 'web' }, tenant)).status).toBe(200);
+    }
+    const { body } = await listTokens(node, 'ada', `?tenant=${tenant}&state=kicked`);
+    return body.tokens.map((token: { tokenId: string }) => token.tokenId);
+  }
+
+  it('are as many as the tenant wants, the oldest go first, and none before its last access token has ended', async () => {
+    const tenant = newTenant();
+    await put(node, tenant, { policy: 'single-device', tombstones: { maxPerUser: 3 } });
+    const kept = await kickTimes(tenant, 6);
+    expect(kept).toHaveLength(6);
+    // Their access tokens end now, as far as the records say.
+    const key = node.keys.tokens({ tenant, userId: 'ada' });
+    for (const tokenId of kept) {
+      const renewal = (await node.redis.hget(key, `${tokenId}:r`))?.split('\u001F') ?? [];
+      await node.redis.hset(key, `${tokenId}:r`, renewal.with(1, '1').join('\u001F'));
+    }
+    await issue(node, 'ada', { platform: 'ipad' }, tenant);
+    const { body } = await listTokens(node, 'ada', `?tenant=${tenant}&state=kicked`);
+    expect(body.tokens).toHaveLength(3);
+    expect(body.tokens.map((token: { tokenId: string }) => token.tokenId).slice(0, 2)).toEqual(kept.slice(-2));
   });
 });

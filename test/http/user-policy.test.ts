@@ -54,6 +54,16 @@ describe('the policy of one user', () => {
     expect(await active(node, userId)).toEqual(left);
   });
 
+  it('shows as the policy in force of that user, and of no other', async () => {
+    const [user, neighbour] = [newUser(), newUser()];
+    await putPolicy(node, user, own);
+    const inForce = async (query: string) =>
+      (await other.api.get(`/admin/tenants/default${query}`).set(asAdmin)).body.effective.policy;
+    expect(await inForce(`?userId=${user}`)).toEqual({ value: own, source: 'user' });
+    expect((await inForce(`?userId=${neighbour}`)).source).not.toBe('user');
+    expect((await inForce('')).source).not.toBe('user');
+  });
+
   it('goes before the tenant’s, whichever was set last', async () => {
     const [user, neighbour] = [newUser(), newUser()];
     const set = (policy: string) => node.api.put('/admin/tenants/default').set(asAdmin).send({ policy });

@@ -200,7 +200,14 @@ describe('a lease that comes back to life is a change that logins see', () => {
       if (old === undefined) throw new Error('no token');
       const { lease: _lease, ...record } = old;
       const fresh = { ...record, tokenId: 'fresh', deviceId: 'other' };
-      return { apply: true, token: fresh, plan, actor: { kind: 'login' }, displacementsRemembered: 0 } as const;
+      return {
+        apply: true,
+        token: fresh,
+        plan,
+        actor: { kind: 'login' },
+        displacementsRemembered: 0,
+        maxTombstones: 100,
+      } as const;
     });
     expect(seen).toHaveLength(2);
     expect(seen[1]).toBeGreaterThan(seen[0] ?? 0);

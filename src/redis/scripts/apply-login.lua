@@ -2,12 +2,14 @@
 --
 -- Input  ARGV 5 version that the plan was made for, 6 tokenId, 7 record without seq, 8 renewal, 9 expiresAt,
 --             10 detail of token.issued, 11 lease or '', 12 displacements to note, 13 how many are remembered (0 = none),
---             14 number of records to forget, their ids, then for each token to end: id, code, event, actor
+--             14 tombstones to keep at most, 15 number of records to forget, their ids,
+--             then for each token to end: id, code, event, actor
 -- Output APPLIED now | CONFLICT now tokens user: the fresh snapshot, nothing was written
 -- Events one for each token ended, then token.issued
 
 local expected, token_id, record, renewal, expires_at, detail = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local lease, displacements, remembered, forget_count = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local lease, displacements, remembered = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
+local max_tombstones, forget_count = tonumber(ARGV[14]), tonumber(ARGV[15])
 
 -- The same login sent twice is applied once.
 if redis.call('HEXISTS', TOKENS, token_id) == 1 then return { 'APPLIED', NOW } end
@@ -15,8 +17,8 @@ if version() ~= expected then
   return { 'CONFLICT', NOW, redis.call('HGETALL', TOKENS), redis.call('HGETALL', USER) }
 end
 
-for i = 15, 14 + forget_count do forget(ARGV[i]) end
-for i = 15 + forget_count, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+for i = 16, 15 + forget_count do forget(ARGV[i]) end
+for i = 16 + forget_count, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 
 local seq = redis.call('HINCRBY', TOKENS, ':q', 1)
 redis.call('HSET', TOKENS, token_id, seq .. US .. record, token_id .. ':r', renewal)
@@ -29,6 +31,6 @@ if remembered > 0 and displacements > 0 then
 end
 change_tokens()
 keep_until(tonumber(expires_at))
-if 15 + forget_count <= #ARGV then trim_tombstones() end
+if 16 + forget_count <= #ARGV then trim_tombstones(max_tombstones) end
 emit('token.issued', token_id, split(record)[1], tonumber(split(renewal)[2]), detail)
 return { 'APPLIED', NOW }

@@ -95,9 +95,9 @@ local function active_tokens()
   return found
 end
 
--- At most 100 tombstones a user: the oldest go first, but none whose last access token may still be presented.
-local function trim_tombstones()
-  if redis.call('HLEN', TOKENS) <= MAX_TOMBSTONES * FIELDS_PER_TOMBSTONE then return end
+-- At most so many tombstones a user: the oldest go first, but none whose last access token may still be presented.
+local function trim_tombstones(max)
+  if redis.call('HLEN', TOKENS) <= max * FIELDS_PER_TOMBSTONE then return end
   local flat, all, ended = redis.call('HGETALL', TOKENS), {}, {}
   for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
   for field, value in pairs(all) do
@@ -107,7 +107,7 @@ local function trim_tombstones()
     end
   end
   table.sort(ended, function(a, b) return a.at < b.at or (a.at == b.at and a.seq < b.seq) end)
-  for i = 1, #ended - MAX_TOMBSTONES do
+  for i = 1, #ended - max do
     local id = ended[i].id
     if tonumber(split(all[id .. ':r'] or US .. '0')[2]) <= NOW then forget(id) end
   end
@@ -123,7 +123,7 @@ local function end_all(tokens, code, event, actor)
   end
   if #tokens > 0 then
     change_tokens()
-    trim_tombstones()
+    trim_tombstones(MAX_TOMBSTONES)
   end
   return ended
 end
