@@ -298,16 +298,16 @@ describe('T16 a change at run time applies to the next login on every node, and 
   });
 });
 
-describe('tombstones', () => {
-  /** Each login kicks the one before it; a short access token, so that its tombstone may go. */
-  async function kickTimes(tenant: string, times: number): Promise<string[]> {
-    for (let count = 0; count <= times; count += 1) {
-      expect((await issue(node, 'ada', { platform: count % 2 ? 'ios' : 'web' }, tenant)).status).toBe(200);
-    }
-    const { body } = await listTokens(node, 'ada', `?tenant=${tenant}&state=kicked`);
-    return body.tokens.map((token: { tokenId: string }) => token.tokenId);
+/** Each login kicks the one before it. Answers the tombstones, oldest first. */
+async function kickTimes(tenant: string, times: number): Promise<string[]> {
+  for (let count = 0; count <= times; count += 1) {
+    expect((await issue(node, 'ada', { platform: count % 2 ? 'ios' : 'web' }, tenant)).status).toBe(200);
   }
+  const { body } = await listTokens(node, 'ada', `?tenant=${tenant}&state=kicked`);
+  return body.tokens.map((token: { tokenId: string }) => token.tokenId);
+}
 
+describe('tombstones', () => {
   it('are as many as the tenant wants, the oldest go first, and none before its last access token has ended', async () => {
     const tenant = newTenant();
     await put(node, tenant, { policy: 'single-device', tombstones: { maxPerUser: 3 } });

@@ -39,6 +39,10 @@ async function active(service: Service, userId: string): Promise<string[]> {
 
 const own = { name: 'two-in-all', limits: [{ match: {}, countBy: 'all', max: 2, overflow: 'kick' }] };
 
+/** The policy that GET /admin/tenants/default shows, and its source. */
+const inForce = async (query: string) =>
+  (await other.api.get(`/admin/tenants/default${query}`).set(asAdmin)).body.effective.policy;
+
 describe('the policy of one user', () => {
   it.each([
     ['a preset’s name', 'single-device', ['web']],
@@ -57,8 +61,6 @@ describe('the policy of one user', () => {
   it('shows as the policy in force of that user, and of no other', async () => {
     const [user, neighbour] = [newUser(), newUser()];
     await putPolicy(node, user, own);
-    const inForce = async (query: string) =>
-      (await other.api.get(`/admin/tenants/default${query}`).set(asAdmin)).body.effective.policy;
     expect(await inForce(`?userId=${user}`)).toEqual({ value: own, source: 'user' });
     expect((await inForce(`?userId=${neighbour}`)).source).not.toBe('user');
     expect((await inForce('')).source).not.toBe('user');
