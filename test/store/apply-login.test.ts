@@ -1,0 +1,80 @@
+// The script behind a login, called as the store calls it: sent twice it is applied once, and a conflict tells all.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { packActor, packDetail } from '../../src/redis/codec.ts';
+import { createKeys } from '../../src/redis/keys.ts';
+import { defineScripts } from '../../src/redis/scripts.ts';
+import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
+
+const US = '\u001F';
+const DAY_MS = 86_400_000;
+const user = { tenant: 'default', userId: 'ada' };
+const login = { kind: 'login', platform: 'ios' } as const;
+
+let redis: Redis;
+beforeAll(() => {
+  redis = new Redis(testRedisUrl());
+  defineScripts(redis);
+});
+afterAll(() => redis.disconnect());
+
+/** A user of a deployment of its own, and a login on the state of that version. */
+function newUser() {
+  const keys = createKeys(testPrefix(), 1);
+  const four = [keys.tokens(user), keys.user(user), keys.history(user), keys.events(0)] as const;
+  const expiresAt = 4_000_000_000_000;
+  const record = ['ios', 'd1', 'phone', 1_700_000_000_000, 'salt', '::1', 'agent'].join(US);
+  const renewal = [expiresAt, expiresAt, 1, 1_700_000_000_000, 0].join(US);
+  const apply = (version: string, tokenId: string, ends: readonly string[] = []) =>
+    redis.applyLogin(
+      ...four,
+      ...([user.tenant, user.userId, DAY_MS, DAY_MS] as const),
+      version,
+      tokenId,
+      record,
+      renewal,
+      expiresAt,
+      packDetail(login, '::1', []),
+      '',
+      0,
+      0,
+      100,
+      0,
+      ...ends,
+    );
+  const everything = async () => Promise.all(four.map(async (key) => (await redis.dumpBuffer(key))?.toString('hex')));
+  const version = async () => `${(await redis.hget(keys.tokens(user), ':v')) ?? '0'}-0`;
+  return { keys, apply, everything, version };
+}
+
+describe('apply-login.lua', () => {
+  it('sent twice is applied once: the second time nothing is written', async () => {
+    const { apply, everything, version } = newUser();
+    expect((await apply('0-0', 'first'))[0]).toBe('APPLIED');
+    const kick = ['first', 'token_kicked', 'token.kicked', packActor(login)];
+    const before = await version();
+    expect((await apply(before, 'second', kick))[0]).toBe('APPLIED');
+    const after = await everything();
+    expect((await apply(before, 'second', kick))[0]).toBe('APPLIED');
+    expect(await everything()).toEqual(after);
+  });
+
+  it('decided on another state writes nothing, and answers the fresh one with the user’s record', async () => {
+    const { keys, apply, everything, version } = newUser();
+    await apply('0-0', 'first');
+    await redis.hset(keys.user(user), 'createdAt', '1', 'rev', '7');
+    const before = await everything();
+    const reply = await apply(await version(), 'second');
+    expect(reply[0]).toBe('CONFLICT');
+    expect(reply[2]).toContain('first');
+    expect(reply[3]).toEqual(['createdAt', '1', 'rev', '7']);
+    expect(await everything()).toEqual(before);
+  });
+
+  it('gives every login a number of its own, larger than those before', async () => {
+    const { keys, apply, version } = newUser();
+    for (const tokenId of ['a', 'b', 'c']) await apply(await version(), tokenId);
+    const records = await redis.hmget(keys.tokens(user), 'a', 'b', 'c');
+    expect(records.map((record) => record?.split(US)[0])).toEqual(['1', '2', '3']);
+  });
+});
