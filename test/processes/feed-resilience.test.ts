@@ -157,17 +157,19 @@ describe('R10 the feed outlives its Redis', () => {
     const proxy = await startProxy(portOf(master));
     const [onMaster, onReplica] = [redisAt(master.url), redisAt(replica.url)];
     await onReplica.replicaof('127.0.0.1', portOf(master));
-    await until('the replica has joined', async () => (await onMaster.wait(1, 100)) === 1);
+    // WAIT speaks of the writes of its own connection: this one comes after all that were made before.
+    const hasAll = async () => (await onMaster.incr('written')) > 0 && (await onMaster.wait(1, 100)) === 1;
+    await until('the replica has joined', hasAll);
     const service = await startService({ redisUrl: `redis://127.0.0.1:${proxy.port}` });
     await backInService(service);
     const [staying, cut] = [await follow(service.url), await follow(service.url)];
     const before = await signIn(service, 'before', 20);
     await heardAll(before, staying, cut);
     cut.cut();
-    await until('the replica has it', async () => (await onMaster.wait(1, 100)) === 1);
+    await until('the replica has it', hasAll);
     if (!isComplete) await onReplica.replicaof('NO', 'ONE');
     await heardAll(await signIn(service, 'last', 20), staying);
-    if (isComplete) await until('the replica has it', async () => (await onMaster.wait(1, 100)) === 1);
+    if (isComplete) await until('the replica has it', hasAll);
     await master.kill();
     await onReplica.replicaof('NO', 'ONE');
     proxy.switchTo(portOf(replica));
