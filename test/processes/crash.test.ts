@@ -73,7 +73,41 @@ describe('O4 a process that dies between the decision and the write', () => {
     },
     LIMIT_MS,
   );
+
+  it(
+    'leaves all of a login or nothing when it is one of two servers of the same users, 10 times',
+    async () => {
+      const deployment = newDeployment({ LOGIN_POLICY: 'single-device', SHARDS: '1' });
+      const survivor = await startServer(deployment);
+      await inParallel(10, 2, async (round) => {
+        const doomed = await startServer(deployment);
+        const users = Array.from({ length: USERS_AT_ONCE }, (_, index) => `o4-server-${round}-${index}`);
+        const confirmed: string[] = [];
+        const lanes = users.flatMap((userId) => [doomed, survivor].map((node) => logInTimes(node, userId, confirmed)));
+        // By the count of logins, so that a slow machine gets as far as a fast one.
+        const enough = Math.ceil(Math.random() * 100);
+        await until('some logins are confirmed', () => confirmed.length >= enough, LIMIT_MS);
+        doomed.kill('SIGKILL');
+        await Promise.all([...lanes, doomed.exited]);
+        const whole = users.map((userId) => tokensWhole(createKeys(deployment.prefix, 1), userId));
+        expect((await Promise.all(whole)).flat()).toEqual(expect.arrayContaining(confirmed));
+      });
+    },
+    LIMIT_MS,
+  );
 });
+
+/** One login after the other, fewer than tombstones are kept, until the server is gone. */
+async function logInTimes(node: Caller, userId: string, confirmed: string[]): Promise<void> {
+  try {
+    for (let count = 0; count < 40; count += 1) {
+      const { status, body } = await issue(node, userId);
+      if (status === 200) confirmed.push(body.token.tokenId);
+    }
+  } catch {
+    // It was killed in the middle of a call.
+  }
+}
 
 /** Every login is there with its kick and both of their events, in order; the ids of the user's tokens, oldest first. */
 async function tokensWhole(keys: Keys, userId: string): Promise<string[]> {
