@@ -15,14 +15,15 @@ export type Verify = (token: string, now: number) => Promise<Claims | TokenReaso
 
 /** The function throws GatewayUnavailableError when the keys cannot be had. */
 export function createVerify(keys: KeySet, { issuer, audience, tenant }: Settings): Verify {
-  const fixed = { issuer, audience, typ: TYPE, algorithms: [...ALGORITHMS] };
+  const algorithms = [...ALGORITHMS];
   const keyOf = ({ kid, alg }: { kid?: string; alg?: string }): CryptoKey | Promise<CryptoKey> => {
     const key = keys.find(kid, alg);
     return key instanceof Promise ? key.then(orThrow) : orThrow(key);
   };
   return async (token, now) => {
     try {
-      const { payload } = await jwtVerify(token, keyOf, { ...fixed, currentDate: new Date(now) });
+      const currentDate = new Date(now);
+      const { payload } = await jwtVerify(token, keyOf, { issuer, audience, typ: TYPE, algorithms, currentDate });
       if (!isClaims(payload)) return 'token_invalid';
       return tenant === ANY_TENANT || tenant === payload.tenant ? payload : 'token_invalid';
     } catch (error) {
