@@ -1,26 +1,28 @@
 /**
  * Wires the service: use cases over a store, endpoints over use cases. Starts nothing, reads no setting, opens nothing.
  */
-import express, { type Express } from 'express';
-import helmet from 'helmet';
+import type { RequestListener } from 'node:http';
 import type { Config } from './config.ts';
-import { LatchkeyError } from './contract/errors.ts';
 import type { Credentials } from './tokens/credentials.ts';
 import { createPasswordCredentials, createPasswords, type Passwords } from './credentials/password.ts';
 import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
 import { adminUserEndpoints } from './http/admin-users.ts';
 import { createAuthenticate } from './http/caller-auth.ts';
+import { createCarryOut } from './http/carry-out.ts';
+import { createClientReader } from './http/client.ts';
 import { eventEndpoints } from './http/events.ts';
-import { mount, type Endpoint } from './http/endpoint.ts';
+import type { Endpoint } from './http/endpoint.ts';
 import { createErrorHandler } from './http/error-handler.ts';
+import { createExchanges } from './http/exchange.ts';
+import { createFastLane } from './http/fast-lane.ts';
 import { healthEndpoints, type Readiness } from './http/health.ts';
 import { introspectEndpoints } from './http/introspect.ts';
 import { loginEndpoints } from './http/login.ts';
 import { oauthTokenEndpoints } from './http/oauth-token.ts';
 import { ownTokenEndpoints } from './http/own-tokens.ts';
 import { presenceEndpoints } from './http/presence.ts';
-import { createRequestContext } from './http/request-context.ts';
+import { createRouter } from './http/router.ts';
 import { validateEndpoints } from './http/validate.ts';
 import { wellKnownEndpoints } from './http/well-known.ts';
 import type { Logger } from './log.ts';
@@ -71,8 +73,16 @@ export type AppDeps = {
   readonly credentials?: Credentials;
 };
 
+export type App = {
+  /** Takes every request, the most frequent ones by the short way. */
+  readonly listener: RequestListener;
+  /** Takes every request too, all by the same way. */
+  readonly router: RequestListener;
+  readonly endpoints: readonly Endpoint[];
+};
+
 /** The HTTP side of Latchkey and the list of what it answers. */
-export function createApp(deps: AppDeps): { app: Express; endpoints: readonly Endpoint[] } {
+export function createApp(deps: AppDeps): App {
   const { config, secrets, keys, log } = deps;
   const { store } = deps.stores;
   const { issuer, audience, platforms } = config;
@@ -105,17 +115,15 @@ export function createApp(deps: AppDeps): { app: Express; endpoints: readonly En
     ...healthEndpoints(deps.readiness),
   ];
 
-  const app = express();
-  app.set('trust proxy', config.trustProxy);
-  app.set('etag', false);
-  app.use(createRequestContext(log));
-  app.use(helmet());
-  app.use(mount(endpoints, createAuthenticate(judge, secrets.adminApiKey, secrets.gatewayApiKey)));
-  app.use(() => {
-    throw new LatchkeyError('not_found');
-  });
-  app.use(createErrorHandler(log));
-  return { app, endpoints };
+  const client = createClientReader(config.trustProxy);
+  const lane = {
+    endpoints,
+    begin: createExchanges(log, client),
+    carryOut: createCarryOut(createAuthenticate(judge, secrets.adminApiKey, secrets.gatewayApiKey), client),
+    answerError: createErrorHandler(log),
+  };
+  const router = createRouter(lane);
+  return { router, listener: createFastLane(lane, router), endpoints };
 }
 
 function baseRulesOf(config: AppDeps['config']): BaseRules {

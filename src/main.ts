@@ -46,7 +46,7 @@ async function main(): Promise<void> {
   const feed = createFeed(eventLog);
 
   let draining = false;
-  const { app } = createApp({
+  const { listener } = createApp({
     config,
     secrets: loaded.secrets,
     keys: loaded.keys,
@@ -58,7 +58,7 @@ async function main(): Promise<void> {
       credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
     }),
   });
-  const server = createServer(app);
+  const server = createServer(listener);
 
   const stop = async (signal: string): Promise<void> => {
     if (draining) return;

@@ -54,7 +54,7 @@ export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoi
       responses: { 200: { description: 'The rules as they are now.', body: tenantResult } },
       errors: ['version_mismatch'],
       async handle({ params: { tenant }, body, request }) {
-        return replyOf(tenant, await tenants.put(tenant, body, expectedVersion(request.get('if-match'))));
+        return replyOf(tenant, await tenants.put(tenant, body, expectedVersion(request.headers['if-match'])));
       },
     }),
     endpoint({

@@ -2,7 +2,7 @@
  * Owns who calls: an app by the token it holds, a gateway or an admin by a key. Must not know what they ask for.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Request } from 'express';
+import type { IncomingMessage } from 'node:http';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Token } from '../domain/token.ts';
 import { ANY_TENANT, refusalOf, type Judge } from '../tokens/verdict.ts';
@@ -19,20 +19,20 @@ export type Caller<C extends CallerKind> = C extends 'app'
       ? { readonly accessToken: string | undefined }
       : Readonly<Record<string, never>>;
 
-export type Authenticate = <C extends CallerKind>(kind: C, request: Request) => Promise<Caller<C>>;
+export type Authenticate = <C extends CallerKind>(kind: C, request: IncomingMessage) => Promise<Caller<C>>;
 
 /** Throws `unauthorized`, `forbidden`, or the reason why the app's token is no good. */
 export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: string): Authenticate {
   const isAdmin = keyCheck(adminKey);
   const isGateway = keyCheck(gatewayKey);
 
-  async function tokenOf(request: Request): Promise<Token> {
+  async function tokenOf(request: IncomingMessage): Promise<Token> {
     const verdict = await judge(bearerOf(request), ANY_TENANT);
     if (!verdict.active) throw refusalOf(verdict);
     return verdict.token;
   }
 
-  const by: Record<CallerKind, (request: Request) => Promise<unknown>> = {
+  const by: Record<CallerKind, (request: IncomingMessage) => Promise<unknown>> = {
     none: async () => ({}),
     app: async (request) => ({ token: await tokenOf(request) }),
     'optional-app': async (request) => ({
@@ -58,19 +58,19 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
   return async (kind, request) => (await by[kind](request)) as Caller<typeof kind>;
 }
 
-function authorizationsOf(request: Request): readonly string[] {
+function authorizationsOf(request: IncomingMessage): readonly string[] {
   return request.headersDistinct['authorization'] ?? [];
 }
 
 /** Two headers are two claims of who calls: neither counts. */
-function authorizationOf(request: Request): string | undefined {
+function authorizationOf(request: IncomingMessage): string | undefined {
   const values = authorizationsOf(request);
   if (values.length > 1) throw new LatchkeyError('invalid_request', { detail: 'more than one Authorization header' });
   return values[0];
 }
 
 /** RFC 6750 section 2.1. */
-function bearerOf(request: Request): string | undefined {
+function bearerOf(request: IncomingMessage): string | undefined {
   const value = authorizationOf(request);
   if (value === undefined) return undefined;
   const [, token] = /^Bearer +(\S+) *$/i.exec(value) ?? [];
@@ -79,7 +79,7 @@ function bearerOf(request: Request): string | undefined {
 }
 
 /** The key of a gateway or admin: bearer, or the secret of HTTP Basic (RFC 6749 section 2.3.1) with any client id. */
-function keyOf(request: Request): string {
+function keyOf(request: IncomingMessage): string {
   const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorizationOf(request) ?? '') ?? [];
   if (scheme.toLowerCase() === 'bearer') return credentials;
   if (scheme.toLowerCase() !== 'basic') return '';

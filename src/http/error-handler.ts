@@ -1,25 +1,27 @@
 /**
  * Owns how an error leaves the process: a problem body (RFC 9457) with a stable code. Nothing internal passes here.
  */
-import type { ErrorRequestHandler, Request, Response } from 'express';
 import { ERRORS, LatchkeyError, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
 import type { Logger } from '../log.ts';
+import { answer, type Exchange, type Headers } from './exchange.ts';
+import { FORM, mediaTypeOf } from './read-body.ts';
 
-export function createErrorHandler(log: Logger): ErrorRequestHandler {
-  return (thrown: unknown, request, response, _next) => {
+export type AnswerError = (exchange: Exchange, thrown: unknown) => void;
+
+export function createErrorHandler(log: Logger): AnswerError {
+  return (exchange, thrown) => {
     const error = asLatchkeyError(thrown);
-    const requestId: string = response.locals['requestId'];
-    response.locals['code'] = error.code;
+    const { requestId, request, response } = exchange;
+    exchange.code = error.code;
     if (error.status >= 500) log.error({ requestId, code: error.code, err: error.cause ?? error }, 'request failed');
     if (response.headersSent) {
       response.destroy();
       return;
     }
-    setErrorHeaders(error, request, response);
-    response
-      .status(error.status)
-      .type('application/problem+json')
-      .send(JSON.stringify({ ...problemOf(error), ...oauthErrorOf(error, request), requestId }));
+    const isForm = mediaTypeOf(request) === FORM;
+    const body = { ...problemOf(error), ...(isForm && oauthErrorOf(error)), requestId };
+    const headers = headersOf(error, request.headers.authorization ?? '');
+    answer(exchange, error.status, headers, JSON.stringify(body));
   };
 }
 
@@ -36,16 +38,14 @@ function problemOf(error: LatchkeyError) {
 
 const REASONS: readonly ErrorCode[] = TOKEN_REASONS;
 
-function setErrorHeaders(
-  { code, status, retryAfterSeconds }: LatchkeyError,
-  request: Request,
-  response: Response,
-): void {
-  if (retryAfterSeconds !== undefined) response.set('Retry-After', String(Math.ceil(retryAfterSeconds)));
-  if (status !== 401) return;
-  const isReason = REASONS.includes(code);
-  if (isReason) response.set('X-Auth-Reason', code);
-  response.set('WWW-Authenticate', challengeOf(code, isReason, request.headers.authorization ?? ''));
+function headersOf({ code, status, retryAfterSeconds }: LatchkeyError, authorization: string): Headers {
+  const isReason = status === 401 && REASONS.includes(code);
+  return {
+    'Content-Type': 'application/problem+json; charset=utf-8',
+    ...(retryAfterSeconds !== undefined && { 'Retry-After': String(Math.ceil(retryAfterSeconds)) }),
+    ...(isReason && { 'X-Auth-Reason': code }),
+    ...(status === 401 && { 'WWW-Authenticate': challengeOf(code, isReason, authorization) }),
+  };
 }
 
 /** In the scheme that the caller used (RFC 6749 section 5.2); RFC 6750 section 3.1: no error when nothing was sent. */
@@ -56,8 +56,7 @@ function challengeOf(code: ErrorCode, isReason: boolean, authorization: string):
 }
 
 /** What OAuth clients look for beside our code, on the endpoints that take their forms (RFC 6749 section 5.2). */
-function oauthErrorOf({ status }: LatchkeyError, request: Request): { readonly error?: string } {
-  if (!request.is('application/x-www-form-urlencoded')) return {};
+function oauthErrorOf({ status }: LatchkeyError): { readonly error?: string } {
   if (status === 401) return { error: 'invalid_client' };
   return status === 400 ? { error: 'invalid_request' } : {};
 }

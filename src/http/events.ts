@@ -1,7 +1,7 @@
 /**
  * Owns GET /events: the feed as server-sent events (WHATWG HTML, "Server-sent events"). Must not know how it is read.
  */
-import type { Request, Response } from 'express';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { EVENT_TYPES, type Event } from '../contract/events.ts';
@@ -9,6 +9,7 @@ import { userIdSchema } from '../contract/messages.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
 import { timeView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
+import { beginStream, type Exchange } from './exchange.ts';
 
 /** A consumer that has so much left to read is let go; it comes back with its cursor. */
 const MAX_BUFFERED_BYTES = 1_048_576;
@@ -55,22 +56,24 @@ export function eventEndpoints(feed: Feed): Endpoint[] {
       handle({ query, request }) {
         const { tenant, types } = query;
         const start = startOf(request, query.from);
-        return { status: 200, stream: (response) => serve(feed, start, { tenant, types }, response) };
+        return { status: 200, stream: (exchange) => serve(feed, start, { tenant, types }, exchange) };
       },
     }),
   ];
 }
 
 /** A client that reconnects by itself sends where it stood; that goes before what it was once told to ask for. */
-function startOf(request: Request, from: string): FeedStart {
-  const text = request.get('last-event-id') || from;
+function startOf({ headers }: IncomingMessage, from: string): FeedStart {
+  // A header like this one comes as one value, whatever the types say.
+  const text = String(headers['last-event-id'] ?? '') || from;
   if (text === 'now' || text === 'start') return text;
   if (/^\d{1,15}$/.test(text)) return { ms: Number(text) };
   if (text.includes('~')) return { cursor: text };
   throw new LatchkeyError('invalid_request', { detail: 'query from: expected a cursor, now, start, or unix ms' });
 }
 
-async function serve(feed: Feed, start: FeedStart, filter: Filter, response: Response): Promise<void> {
+async function serve(feed: Feed, start: FeedStart, filter: Filter, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange;
   const waiting: FeedMessage[] = [];
   let isOpen = false;
   const write = (message: FeedMessage): boolean => {
@@ -88,17 +91,16 @@ async function serve(feed: Feed, start: FeedStart, filter: Filter, response: Res
     () => letGo(response),
   );
   // The client may have gone while the store was asked, and HEAD asks for no stream.
-  if (response.destroyed || response.req.method === 'HEAD') return stop();
+  if (response.destroyed || request.method === 'HEAD') return stop();
   response.on('close', stop);
   // Headers go out only now: an outage of the store is still a 503.
-  response.status(200).set({ 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
-  response.flushHeaders();
+  beginStream(exchange, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
   isOpen = true;
   waiting.forEach(write);
 }
 
 /** Who does not even read the end is cut off: what is left for it would stay in memory. */
-function letGo(response: Response): void {
+function letGo(response: ServerResponse): void {
   response.end();
   setTimeout(() => response.writableFinished || response.destroy(), LET_GO_MS).unref();
 }

@@ -18,6 +18,7 @@ export function introspectEndpoints(judge: Judge, signOut: SignOut, withReasons:
       tag: 'gateways',
       summary: 'Is this access token good? (RFC 7662)',
       caller: 'gateway',
+      hot: true,
       body: introspectForm,
       bodyType: 'form',
       responses: { 200: { description: 'A verdict, good or bad.', body: introspectionResult } },

@@ -1,7 +1,6 @@
 /**
  * Owns POST /login and trusted issuance: parse, call once, reply.
  */
-import type { Request } from 'express';
 import { z } from 'zod';
 import { loginResult, planSchema } from '../contract/answers.ts';
 import { issueRequest, loginRequest, tenantQuery, userIdSchema, type LoginOptions } from '../contract/messages.ts';
@@ -9,8 +8,7 @@ import type { UserKey } from '../domain/token.ts';
 import type { Platforms } from '../domain/platform.ts';
 import type { Login, LoginAnswer, LoginRequest } from '../tokens/login.ts';
 import { displacedView, newTokenView, planView } from '../tokens/views.ts';
-import { clientOf } from './client.ts';
-import { endpoint, type Endpoint, type Reply } from './endpoint.ts';
+import { endpoint, type Client, type Endpoint, type Reply } from './endpoint.ts';
 import { tokenPairView } from './token-pair.ts';
 
 const responses = {
@@ -39,13 +37,14 @@ export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
       tag: 'apps',
       summary: 'Sign in on a device',
       caller: 'none',
+      hot: true,
       body: loginRequest,
       responses,
       errors: ['invalid_credentials', 'too_many_attempts', 'credentials_unavailable', 'overloaded', ...errors],
-      async handle({ body, request }) {
+      async handle({ body, client }) {
         const { password, deviceProof, ...options } = body;
         return replyOf(
-          await login.withPassword({ ...toRequest(body, options, request), deviceProof }, password),
+          await login.withPassword({ ...toRequest(body, options, client()), deviceProof }, password),
           platforms,
         );
       },
@@ -57,21 +56,22 @@ export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
       tag: 'admin',
       summary: 'Trusted issuance: sign a user in without a password; the only way to a token of the admin platform',
       caller: 'admin',
+      hot: true,
       params: z.object({ userId: userIdSchema }),
       query: tenantQuery,
       body: issueRequest,
       responses,
       errors,
-      async handle({ params, query, body, request }) {
+      async handle({ params, query, body, client }) {
         const user = { tenant: query.tenant, userId: params.userId };
-        return replyOf(await login.trusted(toRequest(user, body, request)), platforms);
+        return replyOf(await login.trusted(toRequest(user, body, client())), platforms);
       },
     }),
   ];
 }
 
-function toRequest({ tenant, userId }: UserKey, options: LoginOptions, request: Request): LoginRequest {
-  return { ...options, tenant, userId, ...clientOf(request) };
+function toRequest({ tenant, userId }: UserKey, options: LoginOptions, client: Client): LoginRequest {
+  return { ...options, tenant, userId, ...client };
 }
 
 function replyOf(answer: LoginAnswer, platforms: Platforms): Reply {

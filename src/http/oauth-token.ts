@@ -20,6 +20,7 @@ export function oauthTokenEndpoints(refresh: Refresh, now: () => number): Endpoi
       tag: 'apps',
       summary: 'The same as POST /token/refresh, for OAuth libraries (RFC 6749 section 6)',
       caller: 'none',
+      hot: true,
       body: tokenForm,
       bodyType: 'form',
       responses: {

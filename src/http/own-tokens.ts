@@ -31,6 +31,7 @@ export function ownTokenEndpoints(
       tag: 'apps',
       summary: 'Exchange a refresh token for a new access and refresh token of the same tokenId',
       caller: 'none',
+      hot: true,
       body: refreshRequest,
       responses: { 200: { description: 'The next pair.', body: refreshResult } },
       errors: REFUSALS,

@@ -15,6 +15,7 @@ export function presenceEndpoints(presence: Presence): Endpoint[] {
       tag: 'gateways',
       summary: 'Keep the leases of connected tokens alive, or release them',
       caller: 'gateway',
+      hot: true,
       body: presenceRequest,
       bodyLimit: '512kb',
       responses: {

@@ -16,6 +16,7 @@ export function validateEndpoints(judge: Judge): Endpoint[] {
       tag: 'gateways',
       summary: 'Is this access token good? For auth_request, forwardAuth and ext_authz; any method',
       caller: 'bearer',
+      hot: true,
       params: z.object({ tenant: userIdSchema.default(DEFAULT_TENANT).describe('Expected tenant; `*` = any.') }),
       responses: {
         200: { description: 'Good: X-Auth-User, -Tenant, -Platform, -Token-Id, -Expires say whose it is.' },

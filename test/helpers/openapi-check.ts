@@ -30,6 +30,14 @@ export function checkAgainstOpenapi(app: RequestListener): RequestListener {
     const chunks: Buffer[] = [];
     const write = response.write.bind(response);
     const end = response.end.bind(response);
+    const writeHead = response.writeHead.bind(response);
+    // Held back until the answer is known: what has gone out can no longer be replaced.
+    response.writeHead = (status: number, headers?: unknown) => {
+      if (!Array.isArray(headers)) return writeHead(status);
+      response.statusCode = status;
+      for (let at = 0; at < headers.length; at += 2) response.setHeader(String(headers[at]), String(headers[at + 1]));
+      return response;
+    };
     const isStream = () => String(response.getHeader('content-type')).startsWith('text/event-stream');
     response.write = ((chunk: Uint8Array | string) => {
       if (isStream()) return write(chunk);

@@ -33,6 +33,8 @@ export type ServiceOptions = {
   readonly redisUrl?: string;
   /** For who must know the address before the start, as in ISSUER; any free one otherwise. */
   readonly port?: number;
+  /** Every request goes by the router, none by the fast lane. */
+  readonly routerOnly?: boolean;
   /** Replaces parts of the wiring, e.g. a signer that fails. */
   readonly override?: Partial<AppDeps>;
 };
@@ -82,7 +84,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     warn: () => {},
   });
   const feed = createFeed(stores.eventLog);
-  const { app } = createApp({
+  const app = createApp({
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
     keys: signingKeys,
@@ -92,7 +94,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     log,
     ...options.override,
   });
-  const server = createServer(checkAgainstOpenapi(app));
+  const server = createServer(checkAgainstOpenapi(options.routerOnly ? app.router : app.listener));
   await new Promise<void>((resolve) => {
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });

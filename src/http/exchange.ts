@@ -1,0 +1,68 @@
+/**
+ * Owns what every request has: an id that ties answer and log together, how its answer is written, and one line in the log.
+ * The log has routes, never addresses of a resource: those hold ids of people.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ErrorCode } from '../contract/errors.ts';
+import type { Logger } from '../log.ts';
+import type { ClientReader } from './client.ts';
+import { securityHeaders } from './security-headers.ts';
+
+const GIVEN_ID = /^[\w.-]{1,64}$/;
+const SECURITY_HEADERS = securityHeaders();
+
+export type Headers = Readonly<Record<string, string>>;
+
+/** One request and its answer. */
+export type Exchange = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  /** The path as it was declared; undefined while none has been found. */
+  route: string | undefined;
+  /** Of the error that was answered. */
+  code: ErrorCode | undefined;
+};
+
+export type BeginExchange = (request: IncomingMessage, response: ServerResponse) => Exchange;
+
+export function createExchanges(log: Logger, client: ClientReader): BeginExchange {
+  return (request, response) => {
+    const startedAt = performance.now();
+    const given = request.headers['x-request-id'];
+    const requestId = typeof given === 'string' && GIVEN_ID.test(given) ? given : randomUUID();
+    const exchange: Exchange = { request, response, requestId, route: undefined, code: undefined };
+    if (!log.isLevelEnabled('info')) return exchange;
+    response.on('finish', () => {
+      const { route, code } = exchange;
+      const ms = Math.round((performance.now() - startedAt) * 10) / 10;
+      const { method } = request;
+      log.info(
+        { requestId, method, route, status: response.statusCode, code, ms, ip: client.ipOf(request) },
+        'request',
+      );
+    });
+    return exchange;
+  };
+}
+
+/** Writes a whole answer. */
+export function answer(exchange: Exchange, status: number, headers: Headers, body = ''): void {
+  const length = Buffer.byteLength(body);
+  const own = { ...headers, 'Content-Length': String(length) };
+  exchange.response.writeHead(status, headersOf(exchange, own)).end(body);
+}
+
+/** Writes the head of an answer whose body has no end. */
+export function beginStream(exchange: Exchange, status: number, headers: Headers): void {
+  exchange.response.writeHead(status, headersOf(exchange, headers)).flushHeaders();
+}
+
+/** A list, which node:http writes as it is. What a request answers is nobody else's, unless it says so. */
+function headersOf({ requestId }: Exchange, own: Headers): string[] {
+  const list = [...SECURITY_HEADERS, 'X-Request-Id', requestId];
+  if (own['Cache-Control'] === undefined) list.push('Cache-Control', 'no-store');
+  for (const name of Object.keys(own)) list.push(name, own[name] as string);
+  return list;
+}
