@@ -1,7 +1,7 @@
 /**
  * Owns who calls: an app by the token it holds, a gateway or an admin by a key. Must not know what they ask for.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Token } from '../domain/token.ts';
@@ -102,5 +102,5 @@ function keyCheck(key: string): (given: string) => boolean {
 }
 
 function digestOf(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hash('sha256', text, 'buffer');
 }

@@ -14,7 +14,8 @@ const US = '\u001F';
 export const fieldsOf = (tokenId: TokenId) =>
   [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`, `${tokenId}:l`] as const;
 
-type Fields = Readonly<Record<string, string | null | undefined>>;
+type Stored = string | null | undefined;
+type Fields = Readonly<Record<string, Stored>>;
 
 /** The record that the script completes with the sequence number. */
 export function packRecord(token: NewToken): string {
@@ -36,53 +37,80 @@ export function packDetail(actor: Actor, ip: string, conflicts: readonly TokenId
   return [packActor(actor), ip, conflicts.join(','), ''].join(US);
 }
 
-export function readToken(user: UserKey, tokenId: TokenId, fields: Fields): Token | undefined {
-  const [recordField, renewalField, seenField, endField, leaseField] = fieldsOf(tokenId);
-  const record = fields[recordField]?.split(US);
-  const renewal = fields[renewalField]?.split(US).map(Number);
-  if (record?.length !== 8 || renewal?.length !== 5) return undefined;
+/** @param values what stands in {@link fieldsOf} the token */
+export function readToken(user: UserKey, tokenId: TokenId, values: readonly Stored[]): Token | undefined {
+  const [recordText, renewalText, seenText, endText, leaseText] = values;
+  if (typeof recordText !== 'string' || typeof renewalText !== 'string') return undefined;
+  const record = recordText.split(US);
+  const renewal = renewalText.split(US);
+  if (record.length !== 8 || renewal.length !== 5) return undefined;
   const [seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent] = record as Eight<string>;
-  const [expiresAt, accessExpiresAt, generation, rotatedAt, idleMs] = renewal as Five<number>;
-  const lastSeenAt = Number(fields[seenField] ?? createdAt);
-  const numbers = [Number(seq), Number(createdAt), lastSeenAt, ...renewal];
-  const endText = fields[endField];
-  const end = typeof endText === 'string' ? readEnd(endText) : undefined;
-  if (!numbers.every(isTime) || (typeof endText === 'string' && end === undefined)) return undefined;
-  return {
-    ...user,
+  const [expiresAt, accessExpiresAt, generation, rotatedAt, idleMs] = renewal as Five<string>;
+  const token: Token = {
+    tenant: user.tenant,
+    userId: user.userId,
     tokenId,
     seq: Number(seq),
     platform,
     deviceId,
     deviceName,
     createdAt: Number(createdAt),
-    lastSeenAt,
+    lastSeenAt: Number(seenText ?? createdAt),
     salt,
     ip,
     userAgent,
-    expiresAt,
-    accessExpiresAt,
-    generation,
-    rotatedAt,
-    idleMs,
-    ...(end && { end }),
-    ...readLease(fields[leaseField]),
+    expiresAt: Number(expiresAt),
+    accessExpiresAt: Number(accessExpiresAt),
+    generation: Number(generation),
+    rotatedAt: Number(rotatedAt),
+    idleMs: Number(idleMs),
   };
+  if (!hasTimes(token)) return undefined;
+  if (typeof endText !== 'string') return typeof leaseText === 'string' ? { ...token, ...readLease(leaseText) } : token;
+  const end = readEnd(endText);
+  return end && { ...token, end, ...readLease(leaseText) };
+}
+
+function hasTimes(token: Token): boolean {
+  const { seq, createdAt, lastSeenAt, expiresAt, accessExpiresAt, generation, rotatedAt, idleMs } = token;
+  return (
+    isTime(seq) &&
+    isTime(createdAt) &&
+    isTime(lastSeenAt) &&
+    isTime(expiresAt) &&
+    isTime(accessExpiresAt) &&
+    isTime(generation) &&
+    isTime(rotatedAt) &&
+    isTime(idleMs)
+  );
 }
 
 /** All tokens of a hash, oldest first, and the ids whose records cannot be read. */
 export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
   const tokens: Token[] = [];
-  const unreadable = new Set<TokenId>();
-  // Without a prototype: a damaged hash may hold any name.
-  const own: Fields = { __proto__: null, ...fields };
-  for (const tokenId of new Set(Object.keys(own).map((field) => field.split(':', 1)[0] ?? ''))) {
-    if (tokenId === '') continue; // the hash's own fields, :v and :q
-    const token = readToken(user, tokenId, own);
-    if (token === undefined) unreadable.add(tokenId);
+  const unreadable: TokenId[] = [];
+  // Not the object itself: a damaged hash may hold any name, those of an object's own parts too.
+  const stored = new Map(Object.entries(fields));
+  for (const tokenId of tokenIdsOf(stored.keys())) {
+    const token = readToken(
+      user,
+      tokenId,
+      fieldsOf(tokenId).map((field) => stored.get(field)),
+    );
+    if (token === undefined) unreadable.push(tokenId);
     else tokens.push(token);
   }
-  return { tokens: tokens.toSorted((a, b) => a.seq - b.seq), unreadable: [...unreadable] };
+  return { tokens: tokens.toSorted((a, b) => a.seq - b.seq), unreadable };
+}
+
+function tokenIdsOf(names: Iterable<string>): Set<TokenId> {
+  const ids = new Set<TokenId>();
+  for (const name of names) {
+    const cut = name.indexOf(':');
+    // The hash's own fields, :v and :q, begin with it.
+    if (cut !== 0 && name !== '') ids.add(cut < 0 ? name : name.slice(0, cut));
+  }
+  return ids;
 }
 
 /** As the scripts compute it: version of the tokens, then revision of the user. */

@@ -103,6 +103,8 @@ function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
   return {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
+    // What is sent within one turn of the loop goes out in one write.
+    enableAutoPipelining: true,
     maxRetriesPerRequest: 1,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: reconnectDelay,

@@ -2,7 +2,7 @@
  * Owns every key name and the shard of every user. All keys of a user and the stream that tells of them share one hash
  * slot, so one script may touch them all on Redis Cluster. Must not know what the keys hold.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import type { UserKey } from '../domain/token.ts';
 
@@ -51,11 +51,21 @@ export type Keys = {
  */
 export function createKeys(prefix: string, shards: number): Keys {
   const tags = evenTags(shards);
-  const shardOf = (user: UserKey) => hash32(memberOf(user)) % shards;
+  let latest: { readonly user: UserKey; readonly member: string; readonly shard: number } | undefined;
+  // The keys of one user are asked for in a row.
+  const placeOf = (user: UserKey) => {
+    if (latest?.user === user) return latest;
+    const member = memberOf(user);
+    latest = { user, member, shard: hash32(member) % shards };
+    return latest;
+  };
+  const shardOf = (user: UserKey) => placeOf(user).shard;
   const shardOfTenant = (tenant: string) => hash32(memberPrefix(tenant)) % shards;
   const inShard = (shard: number, name: string) => `${prefix}:{${tags[shard]}}:${name}`;
-  const ofUser = (kind: string) => (user: UserKey) =>
-    inShard(shardOf(user), `${kind}:${encodeURIComponent(user.tenant)}:${encodeURIComponent(user.userId)}`);
+  const ofUser = (kind: string) => (user: UserKey) => {
+    const { shard, member } = placeOf(user);
+    return inShard(shard, `${kind}:${member}`);
+  };
   return {
     shards,
     shardOf,
@@ -71,7 +81,7 @@ export function createKeys(prefix: string, shards: number): Keys {
     tenantEvents: (tenant) => inShard(shardOfTenant(tenant), 'events'),
     settings: () => `${prefix}:settings`,
     longest: () => `${prefix}:longest`,
-    member: memberOf,
+    member: (user) => placeOf(user).member,
     memberPrefix,
     userOf: (member) => {
       const [tenant = '', userId = ''] = member.split(':').map(decodeURIComponent);
@@ -89,7 +99,7 @@ function memberOf({ tenant, userId }: UserKey): string {
 }
 
 function hash32(text: string): number {
-  return createHash('sha1').update(text).digest().readUInt32BE(0);
+  return hash('sha1', text, 'buffer').readUInt32BE(0);
 }
 
 /** One tag a shard, each the smallest number whose hash slot lies in the shard's even part of the slots. */

@@ -159,9 +159,7 @@ export function createTokenStore(
     },
 
     async find(user, tokenId) {
-      const fields = fieldsOf(tokenId);
-      const values = await answerOf(redis.hmget(keys.tokens(user), ...fields));
-      return readToken(user, tokenId, Object.fromEntries(fields.map((field, index) => [field, values[index]])));
+      return readToken(user, tokenId, await answerOf(redis.hmget(keys.tokens(user), ...fieldsOf(tokenId))));
     },
 
     async end(user: UserKey, selector: Selector, cause: Cause, actor: Actor) {

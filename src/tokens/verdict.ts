@@ -2,7 +2,7 @@
  * Owns the answer to "is this access token good?": its signature and claims, then the state on record.
  * A verdict is data; an outage is thrown and is never a verdict. Must not know HTTP or who asks.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
@@ -87,7 +87,7 @@ function createClaimsReader(keys: SigningKeys, issuer: string, audience: string)
 
   return async (accessToken, now) => {
     if (accessToken.length > MAX_LENGTH) return 'token_malformed';
-    const digest = createHash('sha256').update(accessToken).digest('base64');
+    const digest = hash('sha256', accessToken, 'base64');
     const known = verified.get(digest);
     if (known !== undefined) return now < known.exp * 1000 ? known : 'token_expired';
     try {
