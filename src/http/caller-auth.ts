@@ -19,7 +19,7 @@ export type Caller<C extends CallerKind> = C extends 'app'
       ? { readonly accessToken: string | undefined }
       : Readonly<Record<string, never>>;
 
-export type Authenticate = <C extends CallerKind>(kind: C, request: IncomingMessage) => Promise<Caller<C>>;
+export type Authenticate = <C extends CallerKind>(kind: C, request: IncomingMessage) => Caller<C> | Promise<Caller<C>>;
 
 /** Throws `unauthorized`, `forbidden`, or the reason why the app's token is no good. */
 export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: string): Authenticate {
@@ -32,34 +32,43 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     return verdict.token;
   }
 
-  const by: Record<CallerKind, (request: IncomingMessage) => Promise<unknown>> = {
-    none: async () => ({}),
+  const by: Record<CallerKind, (request: IncomingMessage) => unknown> = {
+    none: () => ({}),
     app: async (request) => ({ token: await tokenOf(request) }),
     'optional-app': async (request) => ({
       token: request.headers.authorization === undefined ? undefined : await tokenOf(request),
     }),
     // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
-    bearer: async (request) => {
+    bearer: (request) => {
       if (authorizationsOf(request).length > 1) throw new LatchkeyError('token_malformed');
       return { accessToken: bearerOf(request) };
     },
-    gateway: async (request) => {
+    gateway: (request) => {
       const key = keyOf(request);
       if (!isGateway(key) && !isAdmin(key)) throw new LatchkeyError('unauthorized');
       return {};
     },
-    admin: async (request) => {
+    admin: (request) => {
       const key = keyOf(request);
       if (isGateway(key)) throw new LatchkeyError('forbidden', { detail: 'this call needs the admin key' });
       if (!isAdmin(key)) throw new LatchkeyError('unauthorized');
       return {};
     },
   };
-  return async (kind, request) => (await by[kind](request)) as Caller<typeof kind>;
+  return (kind, request) => by[kind](request) as Caller<typeof kind>;
 }
 
-function authorizationsOf(request: IncomingMessage): readonly string[] {
-  return request.headersDistinct['authorization'] ?? [];
+const AUTHORIZATION = 'authorization';
+
+/** As they were sent: `headers` has only the first. */
+function authorizationsOf({ rawHeaders }: IncomingMessage): readonly string[] {
+  const values: string[] = [];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? '';
+    if (name.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION)
+      values.push(rawHeaders[at + 1] ?? '');
+  }
+  return values;
 }
 
 /** Two headers are two claims of who calls: neither counts. */

@@ -53,7 +53,7 @@ function faultsOf(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string
   return [`${path.join('.') || 'body'}: ${issue.message}`];
 }
 
-async function send(spec: Endpoint, reply: Reply, exchange: Exchange): Promise<void> {
+function send(spec: Endpoint, reply: Reply, exchange: Exchange): Promise<void> | void {
   const { status, headers = {}, body, stream } = reply;
   const declared = spec.responses[status];
   if (declared === undefined) throw new Error(`${spec.operationId} answered ${status}, which it does not declare`);

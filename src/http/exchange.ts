@@ -49,19 +49,21 @@ export function createExchanges(log: Logger, client: ClientReader): BeginExchang
 
 /** Writes a whole answer. */
 export function answer(exchange: Exchange, status: number, headers: Headers, body = ''): void {
-  const length = Buffer.byteLength(body);
-  const own = { ...headers, 'Content-Length': String(length) };
-  exchange.response.writeHead(status, headersOf(exchange, own)).end(body);
+  const list = headersOf(exchange, headers);
+  // Where there is no content, there is nothing to make anything of.
+  if (body !== '') list.push(...SECURITY_HEADERS);
+  list.push('Content-Length', String(Buffer.byteLength(body)));
+  exchange.response.writeHead(status, list).end(body);
 }
 
 /** Writes the head of an answer whose body has no end. */
 export function beginStream(exchange: Exchange, status: number, headers: Headers): void {
-  exchange.response.writeHead(status, headersOf(exchange, headers)).flushHeaders();
+  exchange.response.writeHead(status, [...headersOf(exchange, headers), ...SECURITY_HEADERS]).flushHeaders();
 }
 
-/** A list, which node:http writes as it is. What a request answers is nobody else's, unless it says so. */
+/** Name, value, name, value, …: node:http writes it as it is. An answer is nobody else's, unless it says so. */
 function headersOf({ requestId }: Exchange, own: Headers): string[] {
-  const list = [...SECURITY_HEADERS, 'X-Request-Id', requestId];
+  const list = ['X-Request-Id', requestId];
   if (own['Cache-Control'] === undefined) list.push('Cache-Control', 'no-store');
   for (const name of Object.keys(own)) list.push(name, own[name] as string);
   return list;

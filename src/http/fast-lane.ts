@@ -16,18 +16,19 @@ type Route = {
 };
 type Found = { readonly run: CarryOut; readonly params: Readonly<Record<string, string>>; readonly query: string };
 
-const NO_PARAMS = {};
+const NOTHING = {};
+const ANY = '';
 
 export function createFastLane(lane: Lane, router: RequestListener): RequestListener {
   const { endpoints, begin, carryOut, answerError } = lane;
-  const exact = new Map<string, CarryOut>();
+  const exact = new Map<string, Map<string, CarryOut>>();
   const routes: Route[] = [];
   for (const spec of endpoints.filter(({ hot }) => hot)) {
     const run = carryOut(spec);
-    const method = spec.method === 'any' ? '' : spec.method.toUpperCase();
+    const method = spec.method === 'any' ? ANY : spec.method.toUpperCase();
     for (const path of pathsOf(spec)) {
       if (/[:*]/.test(path)) routes.push({ method, run, ...patternOf(path) });
-      else exact.set(`${method} ${path}`, run);
+      else exact.set(path, (exact.get(path) ?? new Map()).set(method, run));
     }
   }
 
@@ -35,10 +36,11 @@ export function createFastLane(lane: Lane, router: RequestListener): RequestList
     const cut = url.indexOf('?');
     const path = cut < 0 ? url : url.slice(0, cut);
     const query = cut < 0 ? '' : url.slice(cut + 1);
-    const run = exact.get(`${method} ${path}`) ?? exact.get(` ${path}`);
-    if (run !== undefined) return { run, params: NO_PARAMS, query };
+    const methods = exact.get(path);
+    const run = methods?.get(method) ?? methods?.get(ANY);
+    if (run !== undefined) return { run, params: NOTHING, query };
     for (const route of routes) {
-      const match = route.method === '' || route.method === method ? route.pattern.exec(path) : null;
+      const match = route.method === ANY || route.method === method ? route.pattern.exec(path) : null;
       const params = match && paramsOf(route.names, match);
       if (params) return { run: route.run, params, query };
     }
@@ -48,7 +50,10 @@ export function createFastLane(lane: Lane, router: RequestListener): RequestList
   async function serve(request: IncomingMessage, response: ServerResponse, found: Found): Promise<void> {
     const exchange = begin(request, response);
     try {
-      await found.run(exchange, { params: found.params, query: parseQuery(found.query) });
+      await found.run(exchange, {
+        params: found.params,
+        query: found.query === '' ? NOTHING : parseQuery(found.query),
+      });
     } catch (error) {
       answerError(exchange, error);
     }

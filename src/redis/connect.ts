@@ -61,11 +61,11 @@ export function connectRedis(target: RedisTarget): RedisClient {
   }
   if (target.kind === 'sentinel') {
     const { nodes, name } = target;
-    return new Redis({ ...clientOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
+    return new Redis({ ...singleOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
   }
-  if (target.kind === 'socket') return new Redis({ ...clientOptions(), path: target.path });
+  if (target.kind === 'socket') return new Redis({ ...singleOptions(), path: target.path });
   const { host, port, db, tls } = target;
-  return new Redis({ ...clientOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
+  return new Redis({ ...singleOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
 }
 
 /** The prefix of a reply that says "not now", not "wrong": the store is out, the command was not carried out. */
@@ -75,36 +75,44 @@ const OUTAGE_REPLY =
 /**
  * Awaits an answer of Redis. Whatever keeps it from coming is `store_unavailable`; an answer that complains of our own
  * command is a fault in this program and stays what it is.
- */
-export async function answerOf<T>(call: Promise<T>): Promise<T> {
-  try {
-    return await inTime(call);
-  } catch (error) {
-    const isReply = error instanceof Error && error.name === 'ReplyError';
-    if (isReply && !OUTAGE_REPLY.test(error.message)) throw error;
-    throw new LatchkeyError('store_unavailable', { cause: error });
-  }
-}
-
-/**
+ *
  * A process that has no time to read takes its own lag for an outage when the timer comes up before the socket. So the
  * timer only asks; what has arrived by then is read first.
  */
-function inTime<T>(call: Promise<T>): Promise<T> {
+export function answerOf<T>(call: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      setImmediate(() => setImmediate(() => reject(new Error(`no reply within ${REPLY_WITHIN_MS} ms`))));
+      const tooLate = new Error(`no reply within ${REPLY_WITHIN_MS} ms`);
+      setImmediate(() => setImmediate(() => reject(outageOf(tooLate))));
     }, REPLY_WITHIN_MS);
-    call.then(resolve, reject).finally(() => clearTimeout(timer));
+    call.then(
+      (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(outageOf(error));
+      },
+    );
   });
+}
+
+function outageOf(error: unknown): unknown {
+  const isReply = error instanceof Error && error.name === 'ReplyError';
+  if (isReply && !OUTAGE_REPLY.test(error.message)) return error;
+  return new LatchkeyError('store_unavailable', { cause: error });
+}
+
+/** What is sent within one turn of the loop goes out in one write. A Cluster would queue commands while it is out. */
+function singleOptions(): Omit<RedisOptions, 'replyMapping'> {
+  return { ...clientOptions(), enableAutoPipelining: true };
 }
 
 function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
   return {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
-    // What is sent within one turn of the loop goes out in one write.
-    enableAutoPipelining: true,
     maxRetriesPerRequest: 1,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: reconnectDelay,

@@ -99,7 +99,7 @@ function memberOf({ tenant, userId }: UserKey): string {
 }
 
 function hash32(text: string): number {
-  return hash('sha1', text, 'buffer').readUInt32BE(0);
+  return Number.parseInt(hash('sha1', text, 'hex').slice(0, 8), 16);
 }
 
 /** One tag a shard, each the smallest number whose hash slot lies in the shard's even part of the slots. */

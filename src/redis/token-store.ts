@@ -38,15 +38,16 @@ const MAX_TRIES = 8;
 /** The first retry goes out at once; each later one waits a random part of this, doubled every time (ms). */
 const JITTER_MS = 4;
 
+/** When a snapshot was asked for, by the count of this process's own changes. */
+const MARK = Symbol('mark');
+type MarkedSnapshot = Snapshot & { readonly [MARK]: number };
+
 export function createTokenStore(
   scope: UserScope,
   tenants: TenantStore,
   onTouchFailed: (error: unknown) => void,
 ): TokenStore {
   const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
-  /** When a snapshot was asked for, by the count of this process's own changes. */
-  const marks = new WeakMap<Snapshot, number>();
-
   function toSnapshot(
     user: UserKey,
     tokenFields: Fields,
@@ -54,7 +55,8 @@ export function createTokenStore(
     more: Pick<Snapshot, 'tenantConfig'>,
     mark: number,
   ) {
-    const state: Snapshot = {
+    const state: MarkedSnapshot = {
+      [MARK]: mark,
       version: readVersion(tokenFields, userFields),
       ...readTokens(user, tokenFields),
       user: readUser(user, userFields),
@@ -63,7 +65,6 @@ export function createTokenStore(
       displacements: readDisplacements(tokenFields),
       now: clock.now(),
     };
-    marks.set(state, mark);
     return state;
   }
 
@@ -121,7 +122,7 @@ export function createTokenStore(
     user: UserKey,
     decide: (state: Snapshot) => Promise<D>,
   ): Promise<D> {
-    const stale = turns.changedSince(keys.member(user), marks.get(from) ?? 0);
+    const stale = turns.changedSince(keys.member(user), (from as MarkedSnapshot)[MARK]);
     let state = stale ? await snapshot(user) : from;
     for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
       if (tries > 2) {

@@ -2,7 +2,6 @@
  * Owns the way of a login: who may, what it does to the user's other tokens, the new token. One atomic step decides.
  * Must not know HTTP, Redis, or how a password is checked.
  */
-import { randomBytes } from 'node:crypto';
 import { LatchkeyError } from '../contract/errors.ts';
 import { allows } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
@@ -10,6 +9,7 @@ import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import type { Credentials } from './credentials.ts';
 import { planLogin } from './planning.ts';
+import { randomText } from './random-text.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
 import { expiriesOf, type RuleBook, type Rules } from './rules.ts';
 import type { Signer } from './signer.ts';
@@ -149,7 +149,7 @@ function draft(request: LoginRequest, rules: Rules, now: number): NewToken {
   return {
     tenant,
     userId,
-    tokenId: randomBytes(TOKEN_ID_BYTES).toString('base64url'),
+    tokenId: randomText(TOKEN_ID_BYTES),
     platform,
     deviceId,
     deviceName,

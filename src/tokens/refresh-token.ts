@@ -3,8 +3,9 @@
  * Nothing secret is stored: the MAC is under the deployment's REFRESH_SECRET and a salt in the token's record, so the
  * same generation always has the same text. Must not know the store or which generation is in force.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Token, TokenId, UserKey } from '../domain/token.ts';
+import { randomText } from './random-text.ts';
 
 const PREFIX = 'lkr1';
 const MAC_BYTES = 32;
@@ -25,7 +26,7 @@ export type RefreshTokens = {
 };
 
 export function makeSalt(): string {
-  return randomBytes(SALT_BYTES).toString('base64url');
+  return randomText(SALT_BYTES);
 }
 
 export function createRefreshTokens(secret: string): RefreshTokens {

@@ -48,7 +48,8 @@ export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string
   const readClaims = createClaimsReader(keys, issuer, audience);
   return async (accessToken, expected) => {
     if (accessToken === undefined) return { active: false, reason: 'token_missing' };
-    const claims = await readClaims(accessToken, store.now());
+    const read = readClaims(accessToken, store.now());
+    const claims = read instanceof Promise ? await read : read;
     if (typeof claims === 'string') return { active: false, reason: claims };
     if (expected !== ANY_TENANT && expected !== claims.tenant) return { active: false, reason: 'token_invalid' };
     const user = { tenant: claims.tenant, userId: claims.sub };
@@ -77,7 +78,10 @@ function touchIfDue(store: TokenStore, user: UserKey, token: Token): void {
   if (store.now() - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(user, token.tokenId);
 }
 
-type ClaimsReader = (accessToken: string, now: number) => Promise<AccessClaims | TokenReason>;
+type ClaimsReader = (
+  accessToken: string,
+  now: number,
+) => AccessClaims | TokenReason | Promise<AccessClaims | TokenReason>;
 
 /** A verified signature is remembered by the digest of the token, never past its `exp`. */
 function createClaimsReader(keys: SigningKeys, issuer: string, audience: string): ClaimsReader {
@@ -85,11 +89,7 @@ function createClaimsReader(keys: SigningKeys, issuer: string, audience: string)
   const algorithms = [...new Set(keys.jwks.keys.map((key) => key.alg))];
   const verified = new LRUCache<string, AccessClaims>({ max: REMEMBERED_SIGNATURES });
 
-  return async (accessToken, now) => {
-    if (accessToken.length > MAX_LENGTH) return 'token_malformed';
-    const digest = hash('sha256', accessToken, 'base64');
-    const known = verified.get(digest);
-    if (known !== undefined) return now < known.exp * 1000 ? known : 'token_expired';
+  async function verify(accessToken: string, digest: string, now: number): Promise<AccessClaims | TokenReason> {
     try {
       const { payload } = await jwtVerify(accessToken, keySet, {
         algorithms,
@@ -105,6 +105,14 @@ function createClaimsReader(keys: SigningKeys, issuer: string, audience: string)
     } catch (error) {
       return reasonOf(error);
     }
+  }
+
+  return (accessToken, now) => {
+    if (accessToken.length > MAX_LENGTH) return 'token_malformed';
+    const digest = hash('sha256', accessToken, 'base64');
+    const known = verified.get(digest);
+    if (known === undefined) return verify(accessToken, digest, now);
+    return now < known.exp * 1000 ? known : 'token_expired';
   };
 }
 
