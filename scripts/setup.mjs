@@ -15,17 +15,18 @@ export function modifiedAt(path) {
 }
 
 /** Makes node_modules match package-lock.json. */
-export function setUp() {
-  const installed = modifiedAt(join(root, 'node_modules/.package-lock.json'));
-  if (installed < 0) installPackages('no packages are installed yet');
-  else if (installed < modifiedAt(join(root, 'package-lock.json'))) installPackages('package-lock.json has changed');
+export function setUp(folder = root) {
+  const installed = modifiedAt(join(folder, 'node_modules/.package-lock.json'));
+  if (installed < 0) installPackages('no packages are installed yet', folder);
+  else if (installed < modifiedAt(join(folder, 'package-lock.json')))
+    installPackages('package-lock.json has changed', folder);
 }
 
-export function installPackages(reason) {
+export function installPackages(reason, folder = root) {
   console.log(`Installing packages with npm ci: ${reason}.`);
   // The build needs the devDependencies, which npm leaves out under NODE_ENV=production unless told.
   const { status, signal, error } = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], {
-    cwd: root,
+    cwd: folder,
     stdio: 'inherit',
   });
   if (status === 0) return;

@@ -1,0 +1,142 @@
+/**
+ * `npm run bench` measures Latchkey beside floors and peers, all in one run on one machine, and holds the ratios against
+ * their targets. `-- --quick`: the same in under two minutes, good for a look and a smoke test. `-- --json <file>`: where the
+ * figures go. Loopback only; whatever is started is ended.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildIfStale } from '../scripts/build.mjs';
+import { setUp } from '../scripts/setup.mjs';
+
+const { values: options } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, json: { type: 'string', default: 'bench/result.json' } },
+});
+
+const FULL = {
+  rates: { rounds: 7, seconds: 6, warmUpSeconds: 3, users: 10_000, connections: 64 },
+  latency: { seconds: 20 },
+  held: { rounds: 5, seconds: 5, warmUpSeconds: 2, users: 640, held: 30, connections: 64 },
+  size: { rounds: 5, seconds: 5, warmUpSeconds: 3, few: 10_000, many: 1_000_000, asked: 3_200, connections: 64 },
+  memory: { users: 100_000 },
+  passwords: { times: 10 },
+  rss: { users: 10_000, seconds: 300, samples: 30, connections: 64 },
+  start: { times: 7 },
+};
+const QUICK = {
+  rates: { rounds: 2, seconds: 1, warmUpSeconds: 1, users: 640, connections: 16 },
+  latency: { seconds: 2 },
+  held: { rounds: 2, seconds: 1, warmUpSeconds: 1, users: 32, held: 30, connections: 16 },
+  size: { rounds: 2, seconds: 1, warmUpSeconds: 1, few: 1_000, many: 9_000, asked: 320, connections: 16 },
+  memory: { users: 2_000 },
+  passwords: { times: 1 },
+  rss: { users: 320, seconds: 5, samples: 4, connections: 16 },
+  start: { times: 2 },
+};
+const sizes = options.quick ? QUICK : FULL;
+
+setUp();
+buildIfStale();
+const root = join(import.meta.dirname, '..');
+setUp(join(root, 'bench/peers'));
+
+// What they import is there only now.
+const { endAll, startRedis } = await import('./lib/processes.mjs');
+const { measureRates, ratioOf, spreadOf } = await import('./lib/rounds.mjs');
+const { format, row, surroundings, tableOf } = await import('./lib/report.mjs');
+const { startSubjects } = await import('./rates.mjs');
+const { measureHeldTokens, measureStoreSize } = await import('./growth.mjs');
+const { measureMemory: measureStoredBytes } = await import('./memory.mjs');
+const processes = await import('./process.mjs');
+
+const rows = [];
+const rates = {};
+const say = (text) => console.log(text);
+
+try {
+  const { version } = await measureAgainstPeers();
+  await measureGrowth();
+  await measureProcess();
+  report(version);
+} finally {
+  await endAll();
+}
+
+async function measureAgainstPeers() {
+  const { users, connections } = sizes.rates;
+  const redis = await startRedis('rates');
+  const { checks, mints } = await startSubjects(redis, { users, connections });
+  say('Rates of checks …');
+  const checked = await measureRates(checks, sizes.rates);
+  say('Rates of what makes tokens …');
+  const minted = await measureRates(mints, sizes.rates);
+  for (const [name, of] of [...Object.entries(checked), ...Object.entries(minted)]) rates[name] = spreadOf(of);
+  const against = (of, name, to, target) => rows.push(row(`${name} : ${to}`, ratioOf(of, name, to), { target }));
+  against(checked, 'GET /validate', 'floor: validate', 0.75);
+  against(checked, 'GET /validate', 'oidc-provider: introspection', 5);
+  against(checked, 'GET /validate', 'express-session: check', 4);
+  against(checked, 'POST /introspect', 'oidc-provider: introspection', 3);
+  against(minted, 'trusted issuance', 'floor: login', 0.6);
+  against(minted, 'trusted issuance', 'oidc-provider: client credentials', 1);
+  against(minted, 'POST /token/refresh', 'floor: login, chained', 0.6);
+
+  say('Latency at half the top rate …');
+  const rate = rates['GET /validate'].value / 2;
+  const { p99 } = await processes.measureLatency({
+    plan: checks['GET /validate'](),
+    rate,
+    connections,
+    ...sizes.latency,
+  });
+  const note = `at ${format(rate)}/s`;
+  rows.push(row('p99 of GET /validate', { value: p99 }, { unit: 'ms', target: 5, at: 'most', note }));
+  return redis;
+}
+
+async function measureGrowth() {
+  say('Users who hold many tokens …');
+  const held = await measureHeldTokens(sizes.held);
+  rows.push(row('login: 30 tokens held : 1 held', ratioOf(held, 'many', 'one'), { target: 0.5 }));
+  say('A store of many tokens …');
+  const { few, many } = sizes.size;
+  const size = await measureStoreSize(sizes.size);
+  for (const [name, of] of Object.entries(size)) {
+    const what = `${name}: ${format(many)} tokens : ${format(few)}`;
+    rows.push(row(what, ratioOf(of, 'many', 'few'), { target: 0.9 }));
+  }
+  say('Memory in Redis …');
+  const bytes = await measureStoredBytes(sizes.memory);
+  const note = `${format(sizes.memory.users)} users x 3`;
+  rows.push(row('Redis memory a token', { value: bytes.tokens }, { unit: 'B', target: 400, at: 'most', note }));
+  rows.push(row('… with its event and history', { value: bytes.withEvents }, { unit: 'B' }));
+  rows.push(row('… in OpenIM’s layout', { value: bytes.openIm }, { unit: 'B', note: 'JWT as hash field' }));
+}
+
+async function measureProcess() {
+  say('The loop while passwords are checked …');
+  const { p99 } = await processes.measureLoopDelay(sizes.passwords);
+  const passwords = { unit: 'ms', target: 20, at: 'most', note: '50 password logins at once' };
+  rows.push(row('event-loop delay, p99', { value: p99 }, passwords));
+  say('Memory under full load …');
+  const { sizes: rss, peak } = await processes.measureMemory(sizes.rss);
+  const third = Math.ceil(rss.length / 3);
+  const growth = Math.max(...rss.slice(-third)) / Math.max(...rss.slice(third, 2 * third));
+  const note = `${sizes.rss.seconds} s at full load`;
+  rows.push(row('RSS of a server, peak', { value: peak }, { unit: 'MiB', target: 200, at: 'most', note }));
+  rows.push(row('… last third : the one before', { value: growth }, { target: 1.05, at: 'most', note: 'flat' }));
+  say('Start …');
+  const starts = spreadOf(await processes.measureStart(sizes.start));
+  rows.push(row('start to listening', starts, { unit: 'ms', target: 1000, at: 'most', note: 'Redis is there' }));
+}
+
+function report(redis) {
+  const { dependencies: peers } = JSON.parse(readFileSync(join(root, 'bench/peers/package.json'), 'utf8'));
+  const made = surroundings({ redis, peers });
+  const perSecond = Object.entries(rates).map(([what, figure]) => row(what, figure, { unit: '/s' }));
+  say(`\n${tableOf(perSecond)}\n\n${tableOf(rows)}\n`);
+  say(`node ${made.node}, Redis ${made.redis}, ${made.cpu}; ${JSON.stringify(peers)}`);
+  say(`${options.quick ? 'quick: too short to judge by; ' : ''}settings ${JSON.stringify(sizes)}`);
+  const result = { quick: options.quick, surroundings: made, settings: sizes, rates, rows };
+  writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
+  say(`figures in ${options.json}`);
+}
