@@ -11,7 +11,6 @@ const DEVICES = 3;
 export async function measureHeldTokens({ users, held, ...load }) {
   const redis = await startRedis('held');
   const { url } = await startLatchkey('held', redis, { env: { LOGIN_POLICY: 'no-kick' } });
-  const issue = (kind, n, device) => requests.issue(`${kind}-${n}`, { deviceId: `device-${device}` });
   await inParallel(users, async (n) => {
     for (let device = 1; device <= held; device += 1) await call(url, issue('many', n, device));
     await call(url, issue('one', n, held));
@@ -19,6 +18,8 @@ export async function measureHeldTokens({ users, held, ...load }) {
   const plan = (kind) => () => ({ url, requests: Array.from({ length: users }, (_, n) => issue(kind, n, held)) });
   return measureRates({ one: plan('one'), many: plan('many') }, load);
 }
+
+const issue = (kind, n, device) => requests.issue(`${kind}-${n}`, { deviceId: `device-${device}` });
 
 /** The same requests on a store of few tokens and on one of many; those asked about are spread over all of it. */
 export async function measureStoreSize({ few, many, asked, ...load }) {

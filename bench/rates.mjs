@@ -25,8 +25,7 @@ export async function startSubjects(redis, { users, connections }) {
   const oidc = await peer('oidc-provider');
   const session = await peer('express-session');
 
-  const issueAll = (url) => inParallel(users, async (n) => (await call(url, requests.issue(`user-${n}`))).body);
-  const ours = await issueAll(latchkey.url);
+  const ours = await inParallel(users, async (n) => (await call(latchkey.url, requests.issue(`user-${n}`))).body);
   const floors = await inParallel(users, async (n) => (await call(floor.url, floorLogin(n))).body);
   const theirs = await inParallel(users, async () => (await call(oidc.url, oidcMint)).body.access_token);
   const cookies = await inParallel(users, async (n) => {
@@ -39,10 +38,8 @@ export async function startSubjects(redis, { users, connections }) {
     // From users of their own: each round begins with refresh tokens that nobody has used.
     chains: await inParallel(connections, async (n) => (await call(url, make(n))).body.refreshToken),
   });
-  const fixed = (url, list) => () => ({ url, requests: list });
   const each = (make) => Array.from({ length: users }, (_, n) => make(n));
   return {
-    latchkey,
     checks: {
       'floor: validate': fixed(floor.url, floors.map(requests.validate)),
       'GET /validate': fixed(latchkey.url, ours.map(requests.validate)),
@@ -65,6 +62,8 @@ export async function startSubjects(redis, { users, connections }) {
     },
   };
 }
+
+const fixed = (url, list) => () => ({ url, requests: list });
 
 const floorLogin = (n) => ({
   method: 'POST',

@@ -32,7 +32,7 @@ export async function seed(redis, { users, from = 0, devices = DEVICES.length })
     onTouchFailed() {},
   });
   const [seconds, micros] = await client.time();
-  clock.observe(Number(seconds) * 1000 + Number(micros) / 1000, performance.now());
+  clock.observe(seconds * 1000 + micros / 1000, performance.now());
   const signIn = async (n) => {
     const user = { tenant: 'default', userId: `user-${from + Math.floor(n / devices)}` };
     const token = tokenOf(user, DEVICES[n % devices], store.now());
@@ -47,7 +47,7 @@ function tokenOf(user, { platform, deviceName }, now) {
     ...user,
     tokenId: randomText(16),
     platform,
-    deviceId: `${randomText(16)}`,
+    deviceId: randomText(16),
     deviceName,
     createdAt: now,
     expiresAt: now + REFRESH_SECONDS * 1000,
