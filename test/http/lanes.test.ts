@@ -76,9 +76,36 @@ async function expectSame(sent: Sent): Promise<Received> {
   return one;
 }
 
-describe('by both ways the answer is the same', () => {
-  const good = () => pairs(bearer(accessToken));
+const BODIES: [what: string, text: string][] = [
+  ['that is cut off', '{"userId":"ada","platform":"ios"'],
+  ['of text', '"text"'],
+  ['of a list', '[]'],
+  ['of nothing', 'null'],
+  ['that is empty', ''],
+  ['of an empty object', '{}'],
+  ['with a byte order mark', '\u{FEFF}{}'],
+  ['of the wrong type', '{"userId":1}'],
+  ['that is too large', `{"userId":"${'a'.repeat(17_000)}"}`],
+  ['of a stranger', JSON.stringify({ userId: 'x', password: PASSWORD, platform: 'ios', deviceId: 'd' })],
+  ['for the platform admin', JSON.stringify({ userId: 'x', password: PASSWORD, platform: 'admin', deviceId: 'd' })],
+];
 
+const FORMS: [what: string, text: string][] = [
+  ['two tokens', 'token=a&token=b'],
+  ['brackets', 'token[a]=b&token[]=c&[x]=y'],
+  ['names of an object’s own parts', 'token=a&__proto__=b&constructor=c&hasOwnProperty=d'],
+  ['percent signs that mean nothing', 'token=%zz&tenant=%E0%A4%A'],
+  ['pluses and spaces', 'token=a+b c&tenant=%2B'],
+  ['empty parts', '&&token=&=x&tenant'],
+  ['signs beyond ASCII', 'token=é☃&tenant=%C3%A9'],
+  ['as many parts as are read', `token=a${'&b=c'.repeat(999)}`],
+  ['too many parts', `token=a${'&b=c'.repeat(1000)}`],
+  ['too large a body', `token=${'a'.repeat(17_000)}`],
+];
+
+const good = () => pairs(bearer(accessToken));
+
+describe('by both ways the answer is the same', () => {
   it.each([
     '/validate',
     '/validate/',
@@ -114,12 +141,7 @@ describe('by both ways the answer is the same', () => {
     ['a token of another tenant', () => form(`token=${accessToken}&tenant=other`)],
     ['no body', () => ({ headers: pairs(asGateway) })],
     ['an empty body', () => form('')],
-    ['two tokens', () => form('token=a&token=b')],
-    ['brackets', () => form('token[a]=b&token[]=c')],
-    ['names of an object’s own parts', () => form('token=a&__proto__=b&constructor=c')],
-    ['percent signs that mean nothing', () => form('token=%zz&tenant=%E0%A4%A')],
-    ['too many parts', () => form(`token=a${'&b=c'.repeat(1001)}`)],
-    ['too large a body', () => form(`token=${'a'.repeat(17_000)}`)],
+    ...FORMS.map(([what, text]): [string, () => Partial<Sent>] => [what, () => form(text)]),
     ['another media type', () => ({ ...json('{}'), headers: [...(json('{}').headers ?? []), ...pairs(asGateway)] })],
     ['another character set', () => form('token=a', 'Content-Type', 'application/x-www-form-urlencoded; charset=x')],
     ['nobody’s key', () => ({ ...form('token=a'), headers: (form('token=a').headers ?? []).slice(0, 4) })],
@@ -141,19 +163,7 @@ describe('by both ways the answer is the same', () => {
     }
   });
 
-  it.each([
-    ['that is cut off', '{"userId":"ada","platform":"ios"'],
-    ['of text', '"text"'],
-    ['of a list', '[]'],
-    ['of nothing', 'null'],
-    ['that is empty', ''],
-    ['of an empty object', '{}'],
-    ['with a byte order mark', '\u{FEFF}{}'],
-    ['of the wrong type', '{"userId":1}'],
-    ['that is too large', `{"userId":"${'a'.repeat(17_000)}"}`],
-    ['of a stranger', JSON.stringify({ userId: 'x', password: PASSWORD, platform: 'ios', deviceId: 'd' })],
-    ['for the platform admin', JSON.stringify({ userId: 'x', password: PASSWORD, platform: 'admin', deviceId: 'd' })],
-  ])('to /login and /token/refresh with a body %s', async (_what, text) => {
+  it.each(BODIES)('to /login and /token/refresh with a body %s', async (_what, text) => {
     for (const path of ['/login', '/token/refresh']) await expectSame({ method: 'POST', path, ...json(text) });
   });
 
@@ -181,5 +191,43 @@ describe('by both ways the answer is the same', () => {
     const received = await expectSame({ ...sent, headers: [...headers, ...pairs(asAdmin)] });
     expect(received.status).toBe(status);
     await expectSame({ ...sent, headers: [...headers, ...pairs(asGateway)] });
+  });
+});
+
+const inChunks = (sent: Pick<Sent, 'headers' | 'body'>): Pick<Sent, 'headers' | 'body'> => {
+  const headers = sent.headers ?? [];
+  const at = headers.indexOf('Content-Length');
+  return { ...sent, headers: [...headers.slice(0, at), 'Transfer-Encoding', 'chunked', ...headers.slice(at + 2)] };
+};
+
+/** One that says its length is read by our own reader, one in chunks by Express'. */
+describe('a body says the same whole and in chunks', () => {
+  it.each(BODIES.filter(([, text]) => text !== ''))('of JSON %s', async (_what, text) => {
+    const whole = await send(fast, { method: 'POST', path: '/login', ...json(text) });
+    expect(await send(fast, { method: 'POST', path: '/login', ...inChunks(json(text)) })).toEqual(whole);
+  });
+
+  it.each(FORMS)('of a form with %s', async (_what, text) => {
+    const whole = await send(fast, { method: 'POST', path: '/introspect', ...form(text) });
+    expect(await send(fast, { method: 'POST', path: '/introspect', ...inChunks(form(text)) })).toEqual(whole);
+  });
+
+  it('that ends before its length costs nobody else anything', async () => {
+    const headers = ['Content-Type', 'application/json', 'Content-Length', '100'];
+    const { port } = new URL(fast.url);
+    const cut = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/login',
+      headers: ['Host', 'x', ...headers],
+    });
+    cut.on('error', () => {});
+    cut.write('{"userId":');
+    await new Promise((resolve) => {
+      fast.server.once('request', resolve);
+    });
+    cut.destroy();
+    expect((await send(fast, { method: 'GET', path: '/validate' })).status).toBe(401);
   });
 });

@@ -24,9 +24,15 @@ local function split(text)
   end
 end
 
--- Appends a packed event to a stream, which keeps so many ms of the past, and gives readers a hint that may get lost.
+-- The streams that this script has written to.
+local told = {}
+
+-- Appends a packed event to a stream, which keeps so many ms of the past, and gives readers a hint that may get lost: one
+-- for all that a script appends, as readers see nothing of it before its end.
 local function append(stream, kept_ms, packed)
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
+  if told[stream] then return entry end
+  told[stream] = true
   -- Never shorter: another node may know already of a longer time.
   if redis.call('PTTL', stream) < kept_ms then redis.call('PEXPIRE', stream, integer(kept_ms)) end
   redis.call('PUBLISH', stream, entry)

@@ -41,10 +41,11 @@ end
 local function emit(event, id, platform, exp_ms, detail)
   local exp = exp_ms and integer(math.ceil(exp_ms / 1000)) or ''
   local packed = table.concat({ event, TENANT, USER_ID, id, platform, integer(NOW), exp, detail }, US)
+  local is_first = not told[EVENTS]
   local entry = append(EVENTS, EVENTS_KEPT_MS, packed)
-  redis.call('LPUSH', HISTORY, entry .. US .. packed)
-  redis.call('LTRIM', HISTORY, 0, HISTORY_LENGTH - 1)
-  redis.call('PEXPIRE', HISTORY, integer(HISTORY_KEPT_MS))
+  local length = redis.call('LPUSH', HISTORY, entry .. US .. packed)
+  if length > HISTORY_LENGTH then redis.call('LTRIM', HISTORY, 0, HISTORY_LENGTH - 1) end
+  if is_first then redis.call('PEXPIRE', HISTORY, integer(HISTORY_KEPT_MS)) end
 end
 
 -- The detail of an event that is no login.
