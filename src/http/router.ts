@@ -1,5 +1,6 @@
 /**
  * Owns how endpoints are found: by Express' router; a known path with another method is 405 with Allow, an unknown one 404.
+ * The most frequent requests do not come this way (fast-lane.ts): what all requests need is in exchange.ts and carry-out.ts.
  */
 import express, { type ErrorRequestHandler, type Express, type Response } from 'express';
 import { LatchkeyError } from '../contract/errors.ts';
