@@ -112,6 +112,7 @@ class Crew {
     }
     place.isReady = true;
     this.#dealer.add(worker);
+    this.#options.log.info({ workerPid: worker.pid }, 'a worker serves');
     if (!this.#isServing) this.#options.onServing();
     this.#isServing = true;
   }
