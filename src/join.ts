@@ -10,7 +10,7 @@ import { openStore, type OpenStore } from './redis/open-store.ts';
 import type { LoadedSecrets } from './secrets.ts';
 
 /** A Redis that has not answered by then may come later. */
-const FIRST_ANSWER_MS = 2_000;
+export const FIRST_ANSWER_MS = 2_000;
 
 export type NodeParts = {
   readonly config: Config;

@@ -4,11 +4,12 @@
  */
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { announce } from './announce.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
-import { checkFit } from './join.ts';
+import { checkFit, FIRST_ANSWER_MS } from './join.ts';
 import { createLog, type Logger } from './log.ts';
 import { openRedis } from './open-redis.ts';
 import { loadSecrets } from './secrets.ts';
@@ -98,7 +99,8 @@ async function runWorker(socketPath: string | undefined): Promise<void> {
       await serving.drain({ reason }, link.emptied);
       process.exit(0);
     });
-    if (config.redis === undefined) await serving.agreed;
+    // The others serve meanwhile: nobody should be told 503 only because this one is new.
+    await Promise.race([serving.agreed, delay(FIRST_ANSWER_MS, undefined, { ref: false })]);
     link.serve(serving.server);
   } catch (error) {
     await refuse(error);
