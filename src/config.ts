@@ -24,6 +24,8 @@ export type Config = {
   readonly production: boolean;
   readonly host: string;
   readonly port: number;
+  /** Processes that serve the port. */
+  readonly workers: number;
   /** Undefined: run the embedded server. */
   readonly redis: RedisTarget | undefined;
   readonly dataDir: string;
@@ -108,6 +110,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     production,
     host,
     port: settings.PORT,
+    workers: settings.WORKERS,
     redis,
     dataDir: settings.DATA_DIR,
     keyPrefix: settings.KEY_PREFIX,

@@ -1,137 +1,142 @@
 /**
- * Process entry: settings, secrets, Redis, listen, drain. The only file that may exit.
+ * Process entry: settings and secrets, then one process that serves, or the primary of several, or one of its workers.
+ * The only file that may exit.
  */
-import { createServer, type Server } from 'node:http';
-import { resolve as absolutePath } from 'node:path';
-import { createApp } from './app.ts';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { announce } from './announce.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
-import { createDelegate } from './credentials/delegate.ts';
-import { drain } from './http/drain.ts';
+import { checkFit, FIRST_ANSWER_MS } from './join.ts';
 import { createLog, type Logger } from './log.ts';
-import { connectRedis, type RedisTarget } from './redis/connect.ts';
-import { createDeployment } from './redis/deployment.ts';
-import { startEmbedded } from './redis/embedded.ts';
-import { openStore } from './redis/open-store.ts';
-import { findRedis } from './redis/redis-binary.ts';
-import { createFeed } from './tokens/feed-hub.ts';
-import { loadSecrets, type LoadedSecrets } from './secrets.ts';
+import { openRedis } from './open-redis.ts';
+import { loadSecrets } from './secrets.ts';
+import { DRAIN_LIMIT_MS, serve } from './serve.ts';
+import { linkToPrimary } from './workers/link.ts';
+import { WORKER_ARGUMENT } from './workers/messages.ts';
+import { createWorkers } from './workers/primary.ts';
 
-/** A request that has not ended by then is cut off. */
-const DRAIN_LIMIT_MS = 10_000;
+/** For a worker to end by itself, after what it had to drain. */
+const WORKER_MARGIN_MS = 2_000;
 
 async function main(): Promise<void> {
   const config = loadConfig(process.env);
+  await (config.workers === 1 ? runAlone(config) : runPrimary(config));
+}
+
+async function runAlone(config: Config): Promise<void> {
   const log = createLog(config.logLevel);
   const loaded = await loadSecrets(config);
-  const { target, stop: stopRedis } = await openTarget(config, log);
-  const redis = connectRedis(target);
-  redis.on('error', (error: unknown) => log.warn({ err: error }, 'redis connection'));
-
-  const { keys, clock, retention, eventLog, ...stores } = openStore(redis, {
-    keyPrefix: config.keyPrefix,
-    shards: config.shards,
-    accessTtlSeconds: config.accessTtlSeconds,
-    throttle: config.throttle,
-    onTouchFailed: (error) => log.debug({ err: error }, 'last seen was not noted'),
-  });
-  const deployment = createDeployment(redis, keys, clock, {
-    kid: loaded.keys.kid,
-    kids: loaded.keys.jwks.keys.map((key) => key.kid),
-    strict: config.production,
-    retention,
-    warn: (message) => log.warn(message),
-  });
-
-  const feed = createFeed(eventLog);
-
-  let draining = false;
-  const { listener } = createApp({
-    config,
-    secrets: loaded.secrets,
-    keys: loaded.keys,
-    stores,
-    feed,
-    readiness: { isDraining: () => draining, check: () => deployment.check() },
-    log,
-    ...(config.credentials.kind === 'delegate' && {
-      credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
-    }),
-  });
-  const server = createServer(listener);
-
-  const stop = async (signal: string): Promise<void> => {
-    if (draining) return;
-    draining = true;
-    log.info({ signal }, 'draining');
-    // Listeners come back to another node with their cursors.
-    feed.close();
-    await drain(server, DRAIN_LIMIT_MS);
-    deployment.stop();
-    redis.disconnect();
-    await stopRedis();
+  const redis = await openRedis(config, (error) => fail(log, error));
+  const serving = serve({ config, loaded, target: redis.target, log, onMismatch: (error) => fail(log, error) });
+  onSignal(async (signal) => {
+    if (serving.isDraining()) return;
+    await serving.drain({ signal });
+    await redis.stop();
     log.info('stopped');
     process.exit(0);
-  };
-  process.on('SIGTERM', (signal) => void stop(signal));
-  process.on('SIGINT', (signal) => void stop(signal));
-
-  const agreed = new Promise<void>((resolve) => {
-    deployment.watch({
-      agreed: resolve,
-      lost: (error) => log.debug({ err: error }, 'redis cannot be reached'),
-      mismatch: (error) => fail(log, error),
-    });
   });
   // The embedded server answers already; a remote one may come later, and until then every answer is 503.
-  if (config.redis === undefined) await agreed;
-  await listen(server, config);
-  announce(server, config, loaded, log);
+  if (config.redis === undefined) await serving.agreed;
+  announce(await listen(serving.server, config), config, loaded, log);
 }
 
-async function openTarget(config: Config, log: Logger): Promise<{ target: RedisTarget; stop: () => Promise<void> }> {
-  if (config.redis !== undefined) return { target: config.redis, stop: async () => {} };
-  const server = await findRedis({ path: config.path, install: config.installRedis, log: (line) => console.log(line) });
-  const embedded = await startEmbedded({ dataDir: config.dataDir, server, onExit: (error) => fail(log, error) });
-  return { target: { kind: 'socket', path: embedded.socketPath }, stop: () => embedded.stop() };
+async function runPrimary(config: Config): Promise<void> {
+  const log = createLog(config.logLevel).child({ pid: process.pid });
+  const loaded = await loadSecrets(config);
+  let port = config.port;
+  let isEnding = false;
+  const end = async (code: number): Promise<void> => {
+    isEnding = true;
+    await workers.drain();
+    await redis.stop();
+    log.info('stopped');
+    process.exit(code);
+  };
+  const refuse = (sentence: string): void => {
+    if (isEnding) return;
+    complain(log, { reason: sentence }, sentence);
+    void end(1);
+  };
+  const redis = await openRedis(config, (error) => refuse(sentenceOf(error)));
+  const workers = createWorkers({
+    count: config.workers,
+    entry: fileURLToPath(import.meta.url),
+    args: redis.target.kind === 'socket' ? [redis.target.path] : [],
+    log,
+    drainLimitMs: DRAIN_LIMIT_MS + WORKER_MARGIN_MS,
+    onServing: () => announce(port, config, loaded, log),
+    onRefused: refuse,
+  });
+  onSignal((signal) => {
+    if (isEnding) return;
+    log.info({ signal }, 'draining');
+    void end(0);
+  });
+  try {
+    await checkFit({ config, loaded, target: redis.target, log });
+    if (!isEnding) port = await workers.start(config.port, config.host);
+  } catch (error) {
+    refuse(sentenceOf(error));
+  }
 }
 
-function listen(server: Server, { port, host }: Config): Promise<void> {
+async function runWorker(socketPath: string | undefined): Promise<void> {
+  const link = linkToPrimary();
+  const refuse = async (error: unknown): Promise<void> => {
+    await link.refuse(sentenceOf(error));
+    process.exit(1);
+  };
+  try {
+    const config = loadConfig(process.env);
+    const log = createLog(config.logLevel).child({ pid: process.pid });
+    const loaded = await loadSecrets(config);
+    const target = config.redis ?? { kind: 'socket', path: socketPath ?? '' };
+    const serving = serve({ config, loaded, target, log, onMismatch: (error) => void refuse(error) });
+    void link.isToDrain.then(async (reason) => {
+      await serving.drain({ reason }, link.emptied);
+      process.exit(0);
+    });
+    // The others serve meanwhile: nobody should be told 503 only because this one is new.
+    await Promise.race([serving.agreed, delay(FIRST_ANSWER_MS, undefined, { ref: false })]);
+    link.serve(serving.server);
+  } catch (error) {
+    await refuse(error);
+  }
+}
+
+function listen(server: Server, { port, host }: Config): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, resolve);
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
   });
 }
 
-function announce(server: Server, config: Config, { secrets, isFirstStart }: LoadedSecrets, log: Logger): void {
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : config.port;
-  log.info({ host: config.host, port, policy: config.policy.name, issuer: config.issuer }, 'listening');
-  if (config.production || config.adminApiKey !== undefined) return;
-  const base = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
-  const shown = isFirstStart
-    ? secrets.adminApiKey
-    : `$(node -p 'require("${absolutePath(config.dataDir)}/secrets.json").adminApiKey')`;
-  console.log(`
-Latchkey listens on ${base}
-${isFirstStart ? `Keys were made and are kept in ${config.dataDir}. Admin key: ${secrets.adminApiKey}` : `Keys are in ${config.dataDir}/secrets.json.`}
-Sign somebody in:
+function onSignal(listener: (signal: string) => void): void {
+  process.on('SIGTERM', listener);
+  process.on('SIGINT', listener);
+}
 
-  curl -s '${base}/admin/users/ada/tokens' \\
-    -H "Authorization: Bearer ${shown}" \\
-    -H 'Content-Type: application/json' \\
-    -d '{"platform":"ios","deviceId":"phone-1","deviceName":"Ada’s phone"}'
-`);
+/** As people read it: complaints about settings and codes speak for themselves. */
+function sentenceOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return error instanceof ConfigError || error instanceof LatchkeyError ? message : `latchkey: ${message}`;
+}
+
+function complain(log: Logger, why: object, sentence: string): void {
+  log.fatal(why, 'cannot go on');
+  console.error(sentence);
 }
 
 function fail(log: Logger, error: Error): void {
-  log.fatal({ err: error }, 'cannot go on');
-  console.error(`latchkey: ${error.message}`);
+  complain(log, { err: error }, sentenceOf(error));
   process.exit(1);
 }
 
-main().catch((error: unknown) => {
-  const message = error instanceof Error ? error.message : String(error);
-  console.error(error instanceof ConfigError || error instanceof LatchkeyError ? message : `latchkey: ${message}`);
+const [, , role, socketPath] = process.argv;
+(role === WORKER_ARGUMENT ? runWorker(socketPath) : main()).catch((error: unknown) => {
+  console.error(sentenceOf(error));
   process.exit(1);
 });

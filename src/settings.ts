@@ -31,6 +31,7 @@ export const settingsSchema = z.object({
   NODE_ENV: z.enum(MODES, `valid: ${MODES.join(', ')}`).optional(),
   HOST: z.string().min(1).optional(),
   PORT: whole(0, 65_535, 3000),
+  WORKERS: whole(1, 64, 1),
   REDIS_URL: z.string().optional(),
   DATA_DIR: z.string().min(1).default('.latchkey'),
   KEY_PREFIX: z

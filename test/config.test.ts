@@ -37,6 +37,7 @@ describe('defaults', () => {
       production: false,
       host: '127.0.0.1',
       port: 3000,
+      workers: 1,
       dataDir: '.latchkey',
       keyPrefix: 'lk',
       shards: 64,
@@ -83,6 +84,7 @@ describe('bounds of the numbers', () => {
   const unrelated = { REFRESH_TTL_SECONDS: '315360000' };
   it.each<{ name: string; field: keyof Config; min: number; max: number }>([
     { name: 'PORT', field: 'port', min: 0, max: 65_535 },
+    { name: 'WORKERS', field: 'workers', min: 1, max: 64 },
     { name: 'SHARDS', field: 'shards', min: 1, max: 1024 },
     { name: 'ACCESS_TTL_SECONDS', field: 'accessTtlSeconds', min: 10, max: 604_800 },
     { name: 'REFRESH_TTL_SECONDS', field: 'refreshTtlSeconds', min: 60, max: 315_360_000 },

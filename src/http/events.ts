@@ -110,16 +110,27 @@ function render(message: FeedMessage, filter: Filter): string {
     return block('heartbeat', { at: timeView(message.now), live: message.live }, message.cursor);
   if (message.kind === 'reset') return block('reset', { reason: message.reason }, message.cursor);
   const shown = message.events.filter((event) => passes(event, filter));
-  const blocks = shown.map((event, index) =>
-    block(event.type, event, index === shown.length - 1 ? message.cursor : undefined),
-  );
-  return blocks.join('');
+  if (shown.length === 0) return '';
+  return `${shown.map(linesOf).join('\n')}${message.cursor === undefined ? '' : idLine(message.cursor)}\n`;
 }
 
 function passes(event: Event, { tenant, types }: Filter): boolean {
   return (tenant === undefined || event.tenant === tenant) && (types === undefined || types.includes(event.type));
 }
 
-function block(type: string, data: unknown, cursor: string | undefined): string {
-  return `event: ${type}\ndata: ${JSON.stringify(data)}\n${cursor === undefined ? '' : `id: ${cursor}\n`}\n`;
+/** The same event goes to every listener: it is turned into text once. */
+const written = new WeakMap<Event, string>();
+
+function linesOf(event: Event): string {
+  const known = written.get(event);
+  if (known !== undefined) return known;
+  const text = lines(event.type, event);
+  written.set(event, text);
+  return text;
 }
+
+const lines = (type: string, data: unknown): string => `event: ${type}\ndata: ${JSON.stringify(data)}\n`;
+
+const idLine = (cursor: string): string => `id: ${cursor}\n`;
+
+const block = (type: string, data: unknown, cursor: string): string => `${lines(type, data)}${idLine(cursor)}\n`;

@@ -166,13 +166,14 @@ class Hub {
     const shards = [...this.#dirty];
     this.#dirty.clear();
     try {
-      const epoch = await this.#log.epoch();
+      const readAt = this.#log.now();
+      // One round trip for both. A store that loses its past in between shows it at the next read.
+      const [epoch, found] = await Promise.all([
+        this.#log.epoch(),
+        Promise.all(shards.map((shard) => this.#log.read(shard, this.#positions[shard] ?? BEGINNING, BATCH))),
+      ]);
       if (epoch === undefined) return;
       if (epoch !== this.#epoch) return await this.#resetAll(epoch);
-      const readAt = this.#log.now();
-      const found = await Promise.all(
-        shards.map((shard) => this.#log.read(shard, this.#positions[shard] ?? BEGINNING, BATCH)),
-      );
       for (const [index, shard] of shards.entries()) this.#advance(shard, found[index] ?? [], readAt - IDLE_LAG_MS);
       for (const seat of this.#seats) this.#flush(seat, shards, found);
       const isAll = shards.length === this.#log.shards && found.every((events) => events.length < BATCH);

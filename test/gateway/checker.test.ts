@@ -9,7 +9,7 @@ import { closeServices, GATEWAY_KEY, startService } from '../helpers/service.ts'
 import { SseClient } from '../helpers/sse.ts';
 import { testRedisUrl } from '../helpers/test-redis.ts';
 import { closeCheckers, countingFetch, newChecker, readyChecker, wordOf } from './checkers.ts';
-import { closeProxies, startProxy } from './tcp-proxy.ts';
+import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 
 afterEach(() => {
   closeCheckers();

@@ -6,7 +6,7 @@ import { authOf, requireToken, type RequireTokenOptions } from '../../src/gatewa
 import { bearer, issue } from '../helpers/calls.ts';
 import { closeServices, startService } from '../helpers/service.ts';
 import { closeCheckers, readyChecker } from './checkers.ts';
-import { closeProxies, startProxy } from './tcp-proxy.ts';
+import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 
 afterAll(async () => {
   closeCheckers();

@@ -9,7 +9,7 @@ import { asAdmin, issue, refresh, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 import { closeCheckers, readyChecker } from './checkers.ts';
-import { closeProxies, startProxy } from './tcp-proxy.ts';
+import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 
 const closing: (() => Promise<void> | void)[] = [];
 afterEach(async () => {

@@ -127,7 +127,23 @@ export async function startServer({ env, ready = true }: { env: Env; ready?: boo
   const server = { ...running, port, url, ...caller(url) };
   const isReady = async () => (await server.call('GET', '/readyz')).status === 200;
   if (ready) await until(`ready: ${running.stdout()}`, isReady, START_LIMIT_MS);
+  const workers = Number(env['WORKERS'] ?? 1);
+  if (workers > 1) await until('all workers serve', () => servingWorkers(running).length >= workers, START_LIMIT_MS);
   return server;
+}
+
+/** Pids of the workers that have begun to serve, by the log of their primary, in that order; the dead are among them. */
+export function servingWorkers(running: RunningProcess): number[] {
+  return logOf(running, 'a worker serves').map(({ workerPid }) => Number(workerPid));
+}
+
+/** What a process has logged under this message. */
+export function logOf(running: RunningProcess, msg: string): Readonly<Record<string, unknown>>[] {
+  const lines = running
+    .stdout()
+    .split('\n')
+    .filter((line) => line.startsWith('{') && line.endsWith('}'));
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => line['msg'] === msg);
 }
 
 /** Starts a server and waits for nothing: for those that are to refuse. */

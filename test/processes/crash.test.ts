@@ -5,9 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { readEvent, readTokens } from '../../src/redis/codec.ts';
-import { createKeys, type Keys } from '../../src/redis/keys.ts';
-import { stateOf } from '../../src/domain/token.ts';
+import { createKeys } from '../../src/redis/keys.ts';
 import { until } from '../helpers/processes.ts';
 import {
   admin,
@@ -26,6 +24,7 @@ import {
   type Caller,
 } from '../helpers/server-process.ts';
 import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
+import { tokensWhole } from '../helpers/whole-logins.ts';
 
 /** Only for what hangs: how long a busy machine takes decides nothing. */
 const LIMIT_MS = 240_000;
@@ -64,7 +63,7 @@ describe('O4 a process that dies between the decision and the write', () => {
         worker.kill('SIGKILL');
         expect([await worker.exited, worker.stderr()]).toEqual([{ code: null, signal: 'SIGKILL' }, '']);
         const confirmed = worker.stdout().split('\n').slice(0, -1);
-        const stored = (await Promise.all(users.map((userId) => tokensWhole(keys, userId)))).flat();
+        const stored = (await Promise.all(users.map((userId) => tokensWhole(redis, keys, userId)))).flat();
         expect(stored).toEqual(expect.arrayContaining(confirmed));
         logins += stored.length;
       });
@@ -89,7 +88,7 @@ describe('O4 a process that dies between the decision and the write', () => {
         await until('some logins are confirmed', () => confirmed.length >= enough, LIMIT_MS);
         doomed.kill('SIGKILL');
         await Promise.all([...lanes, doomed.exited]);
-        const whole = users.map((userId) => tokensWhole(createKeys(deployment.prefix, 1), userId));
+        const whole = users.map((userId) => tokensWhole(redis, createKeys(deployment.prefix, 1), userId));
         expect((await Promise.all(whole)).flat()).toEqual(expect.arrayContaining(confirmed));
       });
     },
@@ -107,42 +106,6 @@ async function logInTimes(node: Caller, userId: string, confirmed: string[]): Pr
   } catch {
     // It was killed in the middle of a call.
   }
-}
-
-/** Every login is there with its kick and both of their events, in order; the ids of the user's tokens, oldest first. */
-async function tokensWhole(keys: Keys, userId: string): Promise<string[]> {
-  const user = { tenant: 'default', userId };
-  const [fields, entries] = await Promise.all([
-    redis.hgetall(keys.tokens(user)),
-    redis.lrange(keys.history(user), 0, -1),
-  ]);
-  const { tokens, unreadable } = readTokens(user, fields);
-  expect(unreadable).toEqual([]);
-  expect(fields[':q'] ?? '0').toBe(String(tokens.length));
-  const ids = tokens.map(({ tokenId }) => tokenId);
-  const now = Number((await redis.time())[0]) * 1000;
-  expect(tokens.map((token) => stateOf(token, now))).toEqual(
-    ids.map((_, index) => (index === ids.length - 1 ? 'active' : 'kicked')),
-  );
-  const steps = ids.flatMap((id, index) =>
-    index === 0 ? [`token.issued ${id}`] : [`token.kicked ${ids[index - 1]}`, `token.issued ${id}`],
-  );
-  // The history is what the feed has; it keeps the last fifty.
-  const events = entries.map((entry) => {
-    const cut = entry.indexOf('\u001F');
-    return readEvent(0, entry.slice(0, cut), entry.slice(cut + 1));
-  });
-  expect(events.map((event) => `${event?.type} ${event?.tokenId}`).toReversed()).toEqual(steps.slice(-50));
-  const fed = await Promise.all(entries.map((entry) => isInFeed(keys, entry)));
-  expect(fed).not.toContain(false);
-  return ids;
-}
-
-async function isInFeed(keys: Keys, entry: string): Promise<boolean> {
-  const cut = entry.indexOf('\u001F');
-  const id = entry.slice(0, cut);
-  const found = await redis.xrange(keys.events(0), id, id);
-  return found[0]?.[1][1] === entry.slice(cut + 1);
 }
 
 describe('R7 after kill -9 at random points', () => {

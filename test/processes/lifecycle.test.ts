@@ -38,6 +38,8 @@ import {
 
 /** Only for what hangs: how long a busy machine takes decides nothing. */
 const LIMIT_MS = 240_000;
+/** What is promised of a start and an end, is promised of one process and of several. */
+const WORKERS = ['1', '2'];
 const STACK_TRACE = /\n\s+at .*[:(]\d+/;
 
 afterAll(async () => {
@@ -49,6 +51,8 @@ afterAll(async () => {
 async function refusalOf(running: RunningProcess): Promise<string> {
   expect((await running.exited).code).toBe(1);
   expect(running.stderr()).not.toMatch(STACK_TRACE);
+  const lines = running.stderr().trimEnd().split('\n');
+  expect(new Set(lines).size).toBe(lines.length);
   return running.stderr();
 }
 
@@ -63,10 +67,15 @@ const storedKeys = (dataDir: string) =>
 describe('SIGTERM', () => {
   const LANES = 30;
 
-  it(
-    'under load: every request on a connection gets its whole answer, then the process ends with 0',
-    async () => {
-      const { env } = newDeployment();
+  it.each([
+    { WORKERS: '1' },
+    { WORKERS: '2' },
+    // On a Redis of its own, which has to outlive them all.
+    { WORKERS: '2', REDIS_URL: '' },
+  ])(
+    'under load, with %j: every request on a connection gets its whole answer, then the process ends with 0',
+    async (settings) => {
+      const { env } = newDeployment(settings);
       const node = await startServer({ env });
       const { body: held } = await issue(node, 'ada');
       const answers: Answer[] = [];
@@ -95,10 +104,10 @@ describe('SIGTERM', () => {
     LIMIT_MS,
   );
 
-  it(
-    'lets the password logins that are under way finish, and they are kept',
-    async () => {
-      const { env } = newDeployment({ LOGIN_POLICY: 'no-kick' });
+  it.each(WORKERS)(
+    'with WORKERS=%s lets the password logins that are under way finish, and they are kept',
+    async (count) => {
+      const { env } = newDeployment({ LOGIN_POLICY: 'no-kick', WORKERS: count });
       const node = await startServer({ env });
       await createUser(node, 'ada');
       const clients = Array.from({ length: 20 }, () => caller(node.url));
@@ -164,20 +173,20 @@ describe('a start that cannot be', () => {
     expect(said).not.toContain('short-secret');
   });
 
-  it('with a port that is in use: says which', async () => {
-    const { env } = newDeployment();
+  it.each(WORKERS)('with WORKERS=%s and a port that is in use: says which', async (count) => {
+    const { env } = newDeployment({ WORKERS: count });
     const first = await startServer({ env });
     const said = await refusalOf(runServer({ env: { ...env, PORT: String(first.port) } }));
     expect(said).toContain('in use');
     expect(said).toContain(String(first.port));
   });
 
-  it(
-    'with a port in use, embedded: leaves nothing in the way of the next start',
-    async () => {
+  it.each(WORKERS)(
+    'with WORKERS=%s and a port in use, embedded: leaves nothing in the way of the next start',
+    async (count) => {
       const first = await startServer({ env: newDeployment().env });
       const DATA_DIR = temporaryFolder();
-      await refusalOf(runServer({ env: { DATA_DIR, PORT: String(first.port) } }));
+      await refusalOf(runServer({ env: { DATA_DIR, PORT: String(first.port), WORKERS: count } }));
       const next = await startServer({ env: { DATA_DIR } });
       expect((await next.call('GET', '/readyz')).status).toBe(200);
     },
@@ -193,11 +202,11 @@ describe('a start that cannot be', () => {
   });
 });
 
-describe('a second node that does not fit the first', () => {
+describe.each(WORKERS)('a second node, with WORKERS=%s, that does not fit the first', (count) => {
   it('in SHARDS is refused with both numbers', async () => {
     const { env } = newDeployment();
     const first = await startServer({ env });
-    const said = await refusalOf(runServer({ env: { ...env, SHARDS: '8' } }));
+    const said = await refusalOf(runServer({ env: { ...env, SHARDS: '8', WORKERS: count } }));
     expect(said).toContain('SHARDS=64');
     expect(said).toContain('SHARDS=8');
     expect((await issue(first, 'ada')).status).toBe(200);
@@ -207,7 +216,7 @@ describe('a second node that does not fit the first', () => {
     const { env } = newDeployment();
     const first = await startServer({ env });
     const DATA_DIR = temporaryFolder();
-    const said = await refusalOf(runServer({ env: { ...env, DATA_DIR } }));
+    const said = await refusalOf(runServer({ env: { ...env, DATA_DIR, WORKERS: count } }));
     expect(said).toContain(await kidOf(first));
     expect(said).toContain(storedKeys(DATA_DIR).keys[0]?.kid);
     expect((await issue(first, 'ada')).status).toBe(200);
@@ -246,11 +255,11 @@ async function runPrintedCurl(stdout: string): Promise<AnyBody> {
   return JSON.parse((await promisify(execFile)('sh', ['-c', command])).stdout) as AnyBody;
 }
 
-describe('the embedded default', () => {
+describe.each(WORKERS)('the embedded default with WORKERS=%s', (count) => {
   it(
     'prints a curl line that signs in; keys and tokens outlive a stop and a SIGKILL',
     async () => {
-      const env = { DATA_DIR: temporaryFolder() };
+      const env = { DATA_DIR: temporaryFolder(), WORKERS: count };
       const first = await startServer({ env });
       const signedIn = await runPrintedCurl(first.stdout());
       expect(signedIn.token).toMatchObject({ userId: 'ada', platform: 'ios' });
@@ -277,17 +286,17 @@ describe('the embedded default', () => {
 
   it('shows the admin key at the first start only, and no other secret ever', async () => {
     const DATA_DIR = temporaryFolder();
-    const first = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace' } });
+    const first = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace', WORKERS: count } });
     first.kill('SIGTERM');
     await first.exited;
-    const second = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace' } });
+    const second = await startServer({ env: { DATA_DIR, LOG_LEVEL: 'trace', WORKERS: count } });
     const secrets = JSON.parse(readFileSync(join(DATA_DIR, 'secrets.json'), 'utf8')) as Record<string, string>;
     const { adminApiKey = '', gatewayApiKey = '', refreshSecret = '' } = secrets;
     const logged = first
       .stdout()
       .split('\n')
       .filter((line) => line.startsWith('{'));
-    expect(first.stdout()).toContain(adminApiKey);
+    expect(first.stdout().split(`Admin key: ${adminApiKey}`)).toHaveLength(2);
     for (const text of [...logged, second.stdout()]) expect(text).not.toContain(adminApiKey);
     for (const text of [first.stdout(), second.stdout(), first.stderr(), second.stderr()]) {
       for (const secret of [gatewayApiKey, refreshSecret, storedKeys(DATA_DIR).keys[0]?.d]) {

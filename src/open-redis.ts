@@ -1,0 +1,21 @@
+/**
+ * Owns where Redis is: at the given address, or a server of our own that ends with this process.
+ */
+import type { Config } from './config.ts';
+import type { RedisTarget } from './redis/connect.ts';
+import { startEmbedded } from './redis/embedded.ts';
+import { findRedis } from './redis/redis-binary.ts';
+
+export type OpenRedis = {
+  readonly target: RedisTarget;
+  /** Ends a server of our own. */
+  stop(): Promise<void>;
+};
+
+/** `onExit`: a server of our own has ended by itself. */
+export async function openRedis(config: Config, onExit: (error: Error) => void): Promise<OpenRedis> {
+  if (config.redis !== undefined) return { target: config.redis, stop: async () => {} };
+  const server = await findRedis({ path: config.path, install: config.installRedis, log: (line) => console.log(line) });
+  const embedded = await startEmbedded({ dataDir: config.dataDir, server, onExit });
+  return { target: { kind: 'socket', path: embedded.socketPath }, stop: () => embedded.stop() };
+}

@@ -1,0 +1,68 @@
+/**
+ * Owns one serving process: a node of the deployment with its HTTP server, and how both end. Must not know how
+ * connections reach the server, nor that there are other processes.
+ */
+import { createServer, type Server } from 'node:http';
+import { createApp } from './app.ts';
+import { createDelegate } from './credentials/delegate.ts';
+import { drain } from './http/drain.ts';
+import { join, type NodeParts } from './join.ts';
+import { createFeed } from './tokens/feed-hub.ts';
+
+/** A request that has not ended by then is cut off. */
+export const DRAIN_LIMIT_MS = 10_000;
+
+export type Serving = {
+  /** Does not listen yet. */
+  readonly server: Server;
+  /** Resolves when this node has agreed with Redis. A Redis that comes later is no fault: until then answers are 503. */
+  readonly agreed: Promise<void>;
+  readonly isDraining: () => boolean;
+  /**
+   * Takes nothing more on, finishes what there is, and leaves Redis. `emptied` says when the last connection has gone, where
+   * the server has no port of its own to close.
+   */
+  drain(reason: object, emptied?: () => Promise<void>): Promise<void>;
+};
+
+/** Begins to serve. `onMismatch`: this process must not serve this Redis, now or any more. */
+export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) => void }): Serving {
+  const { config, loaded, log } = parts;
+  const { stores, deployment, leave } = join(parts);
+  const { clock, eventLog } = stores;
+  const feed = createFeed(eventLog);
+  let draining = false;
+  const { listener } = createApp({
+    config,
+    secrets: loaded.secrets,
+    keys: loaded.keys,
+    stores,
+    feed,
+    readiness: { isDraining: () => draining, check: () => deployment.check() },
+    log,
+    ...(config.credentials.kind === 'delegate' && {
+      credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
+    }),
+  });
+  const server = createServer(listener);
+  const agreed = new Promise<void>((resolve) => {
+    deployment.watch({
+      agreed: resolve,
+      lost: (error) => log.debug({ err: error }, 'redis cannot be reached'),
+      mismatch: parts.onMismatch,
+    });
+  });
+  return {
+    server,
+    agreed,
+    isDraining: () => draining,
+    async drain(reason, emptied) {
+      draining = true;
+      log.info(reason, 'draining');
+      // Listeners come back to another node with their cursors.
+      feed.close();
+      await drain(server, DRAIN_LIMIT_MS, emptied);
+      leave();
+    },
+  };
+}
