@@ -1,0 +1,33 @@
+/**
+ * The benchmark runs through: every server of it starts, every request of it is answered, every figure is there. How good
+ * the figures are is nobody's business here.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { endServers, runNode, temporaryFolder } from '../helpers/server-process.ts';
+
+const LIMIT_MS = 300_000;
+
+type Row = { readonly what: string; readonly value: number; readonly target?: number; readonly met?: boolean };
+
+afterAll(endServers);
+
+describe('npm run bench -- --quick', () => {
+  it(
+    'comes to the end with a figure in every row',
+    async () => {
+      const file = join(temporaryFolder(), 'result.json');
+      const bench = runNode(['bench/run.mjs', '--quick', '--json', file], { LATCHKEY_NO_INSTALL: '' });
+      const exit = await bench.exited;
+      if (exit.code !== 0) throw new Error(`the benchmark failed:\n${bench.stdout()}\n${bench.stderr()}`);
+
+      const { rows, rates } = JSON.parse(readFileSync(file, 'utf8')) as { rows: Row[]; rates: object };
+      for (const { what, value } of rows) expect([what, value >= 0]).toEqual([what, true]);
+      expect(rows.filter(({ target }) => target !== undefined)).toHaveLength(16);
+      expect(Object.keys(rates)).toHaveLength(10);
+      console.log(bench.stdout());
+    },
+    LIMIT_MS,
+  );
+});
