@@ -29,11 +29,11 @@ export type BeginExchange = (request: IncomingMessage, response: ServerResponse)
 
 export function createExchanges(log: Logger, client: ClientReader): BeginExchange {
   return (request, response) => {
-    const startedAt = performance.now();
     const given = request.headers['x-request-id'];
     const requestId = typeof given === 'string' && GIVEN_ID.test(given) ? given : randomUUID();
     const exchange: Exchange = { request, response, requestId, route: undefined, code: undefined };
     if (!log.isLevelEnabled('info')) return exchange;
+    const startedAt = performance.now();
     response.on('finish', () => {
       const { route, code } = exchange;
       const ms = Math.round((performance.now() - startedAt) * 10) / 10;
