@@ -4,8 +4,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
-import { EVENT_TYPES, type Event } from '../contract/events.ts';
+import { EVENT_TYPES } from '../contract/events.ts';
 import { userIdSchema } from '../contract/messages.ts';
+import { passes, type EventFilter } from '../tokens/event-filter.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
 import { timeView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
@@ -30,8 +31,6 @@ const eventsQuery = z.object({
     .optional()
     .describe(`Only these, separated by commas: ${EVENT_TYPES.join(', ')}.`),
 });
-
-type Filter = Pick<z.output<typeof eventsQuery>, 'tenant' | 'types'>;
 
 export function eventEndpoints(feed: Feed): Endpoint[] {
   return [
@@ -72,7 +71,7 @@ function startOf({ headers }: IncomingMessage, from: string): FeedStart {
   throw new LatchkeyError('invalid_request', { detail: 'query from: expected a cursor, now, start, or unix ms' });
 }
 
-async function serve(feed: Feed, start: FeedStart, filter: Filter, exchange: Exchange): Promise<void> {
+async function serve(feed: Feed, start: FeedStart, filter: EventFilter, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
   const waiting: FeedMessage[] = [];
   let isOpen = false;
@@ -105,7 +104,7 @@ function letGo(response: ServerResponse): void {
   setTimeout(() => response.writableFinished || response.destroy(), LET_GO_MS).unref();
 }
 
-function render(message: FeedMessage, filter: Filter): string {
+function render(message: FeedMessage, filter: EventFilter): string {
   if (message.kind === 'heartbeat')
     return block('heartbeat', { at: timeView(message.now), live: message.live }, message.cursor);
   if (message.kind === 'reset') return block('reset', { reason: message.reason }, message.cursor);
@@ -114,10 +113,6 @@ function render(message: FeedMessage, filter: Filter): string {
     block(event.type, event, index === shown.length - 1 ? message.cursor : undefined),
   );
   return blocks.join('');
-}
-
-function passes(event: Event, { tenant, types }: Filter): boolean {
-  return (tenant === undefined || event.tenant === tenant) && (types === undefined || types.includes(event.type));
 }
 
 function block(type: string, data: unknown, cursor: string | undefined): string {
