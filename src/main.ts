@@ -9,12 +9,16 @@ import { LatchkeyError } from './contract/errors.ts';
 import { createDelegate } from './credentials/delegate.ts';
 import { drain } from './http/drain.ts';
 import { createLog, type Logger } from './log.ts';
+import { createPush } from './outbound/push.ts';
 import { connectRedis, type RedisTarget } from './redis/connect.ts';
 import { createDeployment } from './redis/deployment.ts';
 import { startEmbedded } from './redis/embedded.ts';
 import { openStore } from './redis/open-store.ts';
 import { findRedis } from './redis/redis-binary.ts';
 import { createFeed } from './tokens/feed-hub.ts';
+import { createSecurityEvents } from './tokens/security-event.ts';
+import type { WebhookNews } from './tokens/webhook-lane.ts';
+import { createWebhooks } from './tokens/webhooks.ts';
 import { loadSecrets, type LoadedSecrets } from './secrets.ts';
 
 /** A request that has not ended by then is cut off. */
@@ -44,6 +48,14 @@ async function main(): Promise<void> {
   });
 
   const feed = createFeed(eventLog);
+  const webhooks = createWebhooks({
+    ...stores,
+    feed,
+    eventLog,
+    securityEvents: createSecurityEvents(loaded.keys, config.issuer),
+    push: createPush(),
+    news: newsTo(log),
+  });
 
   let draining = false;
   const { listener } = createApp({
@@ -66,7 +78,7 @@ async function main(): Promise<void> {
     log.info({ signal }, 'draining');
     // Listeners come back to another node with their cursors.
     feed.close();
-    await drain(server, DRAIN_LIMIT_MS);
+    await Promise.all([drain(server, DRAIN_LIMIT_MS), webhooks.stop()]);
     deployment.stop();
     redis.disconnect();
     await stopRedis();
@@ -87,6 +99,7 @@ async function main(): Promise<void> {
   if (config.redis === undefined) await agreed;
   await listen(server, config);
   announce(server, config, loaded, log);
+  webhooks.start();
 }
 
 async function openTarget(config: Config, log: Logger): Promise<{ target: RedisTarget; stop: () => Promise<void> }> {
@@ -122,6 +135,14 @@ Sign somebody in:
     -H 'Content-Type: application/json' \\
     -d '{"platform":"ios","deviceId":"phone-1","deviceName":"Ada’s phone"}'
 `);
+}
+
+function newsTo(log: Logger): WebhookNews {
+  return {
+    onRefused: (tenant, jti, error) => log.warn({ tenant, jti, error }, 'webhook: the receiver refused an event'),
+    onFailed: (tenant, error, waitMs) => log.info({ tenant, error, waitMs }, 'webhook: not delivered, will try again'),
+    onTrouble: (tenant, error) => log.debug({ tenant, err: error }, 'webhook: delivery is left for now'),
+  };
 }
 
 function fail(log: Logger, error: Error): void {
