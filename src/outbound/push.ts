@@ -7,7 +7,6 @@ import { readAnswer } from './answer-text.ts';
 
 /** For all of it, the answer included. */
 const ANSWER_WITHIN_MS = 10_000;
-const LONGEST_RETRY_AFTER_SECONDS = 300;
 
 const NETWORK_ERRORS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'refused_connection',
@@ -73,7 +72,7 @@ function refusalOf(text: string): string {
 /** In seconds; the form with a date would need the clock of this process (RFC 9110 section 10.2.3). */
 function retryAfterOf({ headers }: Response): number | undefined {
   const text = headers.get('retry-after')?.trim() ?? '';
-  return /^\d{1,9}$/.test(text) ? Math.min(Number(text), LONGEST_RETRY_AFTER_SECONDS) * 1000 : undefined;
+  return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : undefined;
 }
 
 function wordOf(error: unknown): string {

@@ -2,6 +2,7 @@
  * Webhooks: what may be set, what a receiver gets, and what is done when it does not take it. Against a real receiver;
  * only the waiting after a failure is shortened.
  */
+import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { loadConfig } from '../../src/config.ts';
@@ -11,7 +12,7 @@ import { createFeed } from '../../src/tokens/feed-hub.ts';
 import { createSecurityEvents } from '../../src/tokens/security-event.ts';
 import { createWebhooks, type Webhooks } from '../../src/tokens/webhooks.ts';
 import type { WebhookNews } from '../../src/tokens/webhook-lane.ts';
-import { asAdmin, issue, keysUnder, revokeAll } from '../helpers/calls.ts';
+import { asAdmin, bearer, issue, keysUnder, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { answer, closeReceivers, eventOf, startReceiver, type Receiver } from '../helpers/receiver.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
@@ -50,12 +51,14 @@ const ask = (tenant: string) => service.api.get(`/admin/tenants/${tenant}/webhoo
 const stateOf = async (tenant: string) => (await ask(tenant)).body;
 
 type NodeOptions = { readonly answerWithinMs?: number; readonly waitMs?: number; readonly at?: Service };
-type Node = { readonly waits: number[]; readonly refused: string[] };
+/** `pauses`: how long it was about to wait. `listens`: how often it began to follow the feed. */
+type Node = { readonly waits: number[]; readonly pauses: number[]; readonly refused: string[]; listens: number };
 
 /** Starts a node that delivers; it notes how long it should wait after failures, and waits no longer than a moment. */
 function startNode(options: NodeOptions = {}): Node {
   const { at = service } = options;
-  const node: Node = { waits: [], refused: [] };
+  const node: Node = { waits: [], pauses: [], refused: [], listens: 0 };
+  const feed = createFeed(at.eventLog);
   const news: WebhookNews = {
     onRefused: (_tenant, jti, error) => node.refused.push(`${jti} ${error}`),
     onFailed: (_tenant, _error, waitMs) => node.waits.push(waitMs),
@@ -63,13 +66,20 @@ function startNode(options: NodeOptions = {}): Node {
   };
   const webhooks = createWebhooks({
     ...at,
-    feed: createFeed(at.eventLog),
+    feed: {
+      ...feed,
+      listen(...args) {
+        node.listens += 1;
+        return feed.listen(...args);
+      },
+    },
     securityEvents: createSecurityEvents(at.signingKeys, ISSUER),
     push: createPush(options.answerWithinMs),
     news,
     random: () => 0,
-    wait: (_ms, stop) =>
+    wait: (ms, stop) =>
       new Promise((resolve) => {
+        node.pauses.push(ms);
         stop.addEventListener('abort', () => resolve(), { once: true });
         setTimeout(resolve, options.waitMs ?? 1).unref();
       }),
@@ -300,6 +310,20 @@ describe('a receiver that does not take it', () => {
     expect(node.waits.slice(7, 12)).toEqual([128_000, 256_000, 300_000, 300_000, 300_000]);
   });
 
+  it('is left alone by the next node too, until it is time: the failures are not forgotten', async () => {
+    const receiver = await startReceiver(answer(503, { 'retry-after': '300' }));
+    const { tenant } = await hooked(receiver, {}, { waitMs: 60_000 });
+    await issue(service, 'ada', {}, tenant);
+    await until('it fails', async () => (await stateOf(tenant)).state === 'failing');
+    await running.pop()?.stop();
+    receiver.reply = answer(500);
+    const next = startNode();
+    await until('it has tried', () => next.waits.length > 0);
+    expect(next.pauses[0]).toBeGreaterThan(280_000);
+    expect(next.pauses[0]).toBeLessThanOrEqual(300_000);
+    expect(next.waits[0]).toBe(2_000);
+  });
+
   it.each([
     ['7', 7_000],
     ['86400', 300_000],
@@ -430,5 +454,64 @@ describe('a receiver that was away for too long', () => {
     await issue(service, 'ada', {}, tenant);
     await arrived(receiver, 2);
     expect(typesOf(receiver)).toEqual(['feed.reset', 'token.issued']);
+  });
+
+  it('that never takes one event is told so once the feed no longer keeps it', async () => {
+    const alone = await startService();
+    const receiver = await startReceiver((response, received) =>
+      answer(eventOf(received).type === 'feed.reset' ? 202 : 500)(response),
+    );
+    await put('acme', { webhook: { url: receiver.url } }, alone);
+    startNode({ at: alone, waitMs: 20 });
+    await until('it has a cursor', async () => (await alone.webhooks.state('acme')).cursor !== undefined);
+    await issue(alone, 'ada', {}, 'acme');
+    await arrived(receiver, 5);
+    expect(new Set(typesOf(receiver))).toEqual(new Set(['token.issued']));
+    alone.shiftClock(alone.eventLog.keptMs() + 60_000);
+    await until('the reset', () => typesOf(receiver).includes('feed.reset'));
+    const reset = receiver.received.find((one) => eventOf(one).type === 'feed.reset');
+    expect(reset?.claims.events).toEqual({ 'urn:latchkey:event:feed.reset': { reason: 'cursor_expired' } });
+    await until('it delivers', async () => (await alone.webhooks.state('acme')).failures === 0);
+  });
+});
+
+describe('a receiver that is slower than the events', () => {
+  it('holds up to a thousand of them in memory; the rest stays in the feed, and comes in order', async () => {
+    const held: ServerResponse[] = [];
+    const receiver = await startReceiver((response) => void held.push(response));
+    const { tenant, node } = await hooked(receiver, { types: ['token.issued'] });
+    const users = Array.from({ length: 30 }, (_, index) => `user-${index}`);
+    const logins = users.map(async (user) => {
+      for (let round = 0; round < 45; round += 1) await issue(service, user, { deviceId: 'one' }, tenant);
+    });
+    await Promise.all(logins);
+    receiver.reply = answer(202);
+    for (const response of held) answer(202)(response);
+    await until(
+      'all have come',
+      () => new Set(receiver.received.map(({ claims }) => claims.jti)).size === 45 * 30,
+      20_000,
+    );
+    expect(node.listens).toBeGreaterThan(1);
+    for (const user of users) {
+      const told = await service.api.get(`/admin/users/${user}/history?tenant=${tenant}`).set(asAdmin);
+      const issued = told.body.events.filter(({ type }: { type: string }) => type === 'token.issued');
+      const heard = receiver.received
+        .map((one) => eventOf(one))
+        .flatMap((one) => (one['userId'] === user ? [one['id']] : []));
+      const latest = issued.map(({ id }: { id: string }) => id).toReversed();
+      expect(heard.slice(-latest.length)).toEqual(latest);
+    }
+  }, 40_000);
+});
+
+describe('a SET', () => {
+  it('is no access token', async () => {
+    const receiver = await startReceiver();
+    const { tenant } = await hooked(receiver);
+    await issue(service, 'ada', {}, tenant);
+    await arrived(receiver, 1);
+    const refused = await service.api.get('/validate/*').set(bearer(receiver.received[0]?.set ?? ''));
+    expect([refused.status, refused.body.code]).toEqual([401, 'token_invalid']);
   });
 });
