@@ -8,6 +8,7 @@ import { createPasswordCredentials, createPasswords, type Passwords } from './cr
 import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
 import { adminUserEndpoints } from './http/admin-users.ts';
+import { adminWebhookEndpoints } from './http/admin-webhooks.ts';
 import { createAuthenticate } from './http/caller-auth.ts';
 import { createCarryOut } from './http/carry-out.ts';
 import { createClientReader } from './http/client.ts';
@@ -40,12 +41,14 @@ import { createTenants } from './tokens/tenants.ts';
 import { createThrottle } from './tokens/throttle.ts';
 import { createUsers } from './tokens/users.ts';
 import { createJudge } from './tokens/verdict.ts';
+import { createWebhookRule } from './tokens/webhook-rule.ts';
 
 export type Secrets = { readonly refreshSecret: string; readonly adminApiKey: string; readonly gatewayApiKey: string };
 
 export type AppDeps = {
   readonly config: Pick<
     Config,
+    | 'production'
     | 'issuer'
     | 'audience'
     | 'platforms'
@@ -97,7 +100,8 @@ export function createApp(deps: AppDeps): App {
   const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });
   const refresh = createRefresh({ store, signer, refreshTokens, tenants: deps.stores.tenants, ruleBook });
   const users = createUsers(deps.stores.users, (password) => passwords.hash(password));
-  const tenants = createTenants({ ...deps.stores, ruleBook });
+  const webhookRule = createWebhookRule(config.production);
+  const tenants = createTenants({ ...deps.stores, ruleBook, webhookRule });
   const presence = createPresence(store, deps.stores.tenants);
 
   const endpoints = [
@@ -110,7 +114,8 @@ export function createApp(deps: AppDeps): App {
     ...eventEndpoints(deps.feed),
     ...adminUserEndpoints(users, () => store.now()),
     ...adminTokenEndpoints(store, signOut, platforms),
-    ...adminRuleEndpoints(tenants, ruleBook),
+    ...adminRuleEndpoints(tenants, ruleBook, webhookRule),
+    ...adminWebhookEndpoints(tenants, deps.stores.webhooks),
     ...wellKnownEndpoints(keys, issuer),
     ...healthEndpoints(deps.readiness),
   ];

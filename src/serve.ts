@@ -7,7 +7,12 @@ import { createApp } from './app.ts';
 import { createDelegate } from './credentials/delegate.ts';
 import { drain } from './http/drain.ts';
 import { join, type NodeParts } from './join.ts';
+import type { Logger } from './log.ts';
+import { createPush } from './outbound/push.ts';
 import { createFeed } from './tokens/feed-hub.ts';
+import { createSecurityEvents } from './tokens/security-event.ts';
+import type { WebhookNews } from './tokens/webhook-lane.ts';
+import { createWebhooks } from './tokens/webhooks.ts';
 
 /** A request that has not ended by then is cut off. */
 export const DRAIN_LIMIT_MS = 10_000;
@@ -31,6 +36,14 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
   const { stores, deployment, leave } = join(parts);
   const { clock, eventLog } = stores;
   const feed = createFeed(eventLog);
+  const webhooks = createWebhooks({
+    ...stores,
+    feed,
+    eventLog,
+    securityEvents: createSecurityEvents(loaded.keys, config.issuer),
+    push: createPush(),
+    news: newsTo(log),
+  });
   let draining = false;
   const { listener } = createApp({
     config,
@@ -52,6 +65,9 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       mismatch: parts.onMismatch,
     });
   });
+  void agreed.then(() => {
+    if (!draining) webhooks.start();
+  });
   return {
     server,
     agreed,
@@ -61,8 +77,16 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       log.info(reason, 'draining');
       // Listeners come back to another node with their cursors.
       feed.close();
-      await drain(server, DRAIN_LIMIT_MS, emptied);
+      await Promise.all([drain(server, DRAIN_LIMIT_MS, emptied), webhooks.stop()]);
       leave();
     },
+  };
+}
+
+function newsTo(log: Logger): WebhookNews {
+  return {
+    onRefused: (tenant, jti, error) => log.warn({ tenant, jti, error }, 'webhook: the receiver refused an event'),
+    onFailed: (tenant, error, waitMs) => log.info({ tenant, error, waitMs }, 'webhook: not delivered, will try again'),
+    onTrouble: (tenant, error) => log.debug({ tenant, err: error }, 'webhook: delivery is left for now'),
   };
 }

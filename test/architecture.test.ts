@@ -21,7 +21,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   contract: [],
   domain: ['contract'],
   tokens: ['contract', 'domain'],
-  credentials: ['contract', 'domain', 'tokens'],
+  outbound: ['tokens'],
+  credentials: ['contract', 'domain', 'tokens', 'outbound'],
   redis: ['contract', 'domain', 'tokens'],
   http: ['contract', 'domain', 'tokens', 'log.ts'],
   // Published by itself: it knows the service by its wire contract alone.

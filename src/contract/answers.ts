@@ -142,6 +142,21 @@ export const tenantResult = z
   })
   .meta({ id: 'Tenant' });
 
+export const webhookResult = z
+  .object({
+    url: stored,
+    state: z
+      .enum(['starting', 'delivering', 'failing'])
+      .describe('`starting`: no node has begun yet. `failing`: the last attempt failed and is repeated.'),
+    cursor: stored.optional().describe('Everything up to it has been delivered; a cursor of GET /events.'),
+    failures: z.int().describe('Attempts in a row that failed.'),
+    lastError: stored.optional().describe('Of the last failure: `timeout`, `refused_connection`, `status_503`, …'),
+    lastDeliveredAt: time.optional(),
+    nextAttemptAt: time.optional(),
+    refused: z.int().describe('Events that the receiver refused for good, with 400.'),
+  })
+  .meta({ id: 'WebhookState' });
+
 export const blocksResult = z
   .object({ blocks: z.array(userSchema), next: stored.optional() })
   .meta({ id: 'BlocksResult' });

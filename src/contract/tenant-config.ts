@@ -3,6 +3,7 @@
  * Must not know which platforms or presets exist.
  */
 import { z } from 'zod';
+import { EVENT_TYPES } from './events.ts';
 import { policySchema } from './policy.ts';
 
 /** Bounds of every life, wherever it is set: settings and tenants obey the same. */
@@ -33,6 +34,23 @@ const ttlFields = {
 /** A preset's name, an OpenIM number, or the policy itself. */
 export const policyChoiceSchema = z.union([z.string().min(1).max(64), policySchema]);
 
+const MAX_URL_LENGTH = 2048;
+
+/** Where the events of a tenant are sent. Every node calls it, so it must say nothing that is not to be kept. */
+const webhookUrl = z
+  .string()
+  .max(MAX_URL_LENGTH)
+  .refine((text) => ['http:', 'https:'].includes(urlOf(text)?.protocol ?? ''), 'expected an http or https URL')
+  .refine((text) => !hasUserInfo(urlOf(text)), 'must not hold a user or password')
+  .refine((text) => !text.includes('#'), 'must not have a fragment');
+
+export const webhookSchema = z
+  .strictObject({
+    url: webhookUrl,
+    types: z.array(z.enum(EVENT_TYPES)).min(1).max(EVENT_TYPES.length).optional().describe('Only these; absent = all.'),
+  })
+  .meta({ id: 'Webhook' });
+
 // Strict, like policies: a misspelled rule must not pass for a missing one.
 export const tenantConfigSchema = z
   .strictObject({
@@ -55,9 +73,19 @@ export const tenantConfigSchema = z
       .strictObject({ maxDisplacements: z.int().min(1).max(20), windowSeconds: z.int().min(1).max(3600) })
       .optional()
       .describe('Absent = off.'),
+    webhook: webhookSchema.optional().describe('Who is told of the tenant’s events. Absent = nobody.'),
   })
   .meta({ id: 'TenantConfig' });
 
+function urlOf(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+function hasUserInfo(url: URL | undefined): boolean {
+  return url !== undefined && (url.username !== '' || url.password !== '');
+}
+
 export type PolicyChoice = z.infer<typeof policyChoiceSchema>;
+export type Webhook = z.infer<typeof webhookSchema>;
 export type TenantConfig = z.infer<typeof tenantConfigSchema>;
 export type TtlField = keyof typeof TTL_BOUNDS;

@@ -9,13 +9,13 @@ import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { userIdSchema } from '../contract/messages.ts';
+import { readAnswer } from '../outbound/answer-text.ts';
 import type { Credentials } from '../tokens/credentials.ts';
 
 const ANSWER_WITHIN_MS = 2_000;
 /** So many failures in a row open the circuit: nobody is asked for a while, so that a service in trouble can recover. */
 const FAILURES_TO_OPEN = 5;
 const OPEN_FOR_MS = 5_000;
-const MAX_ANSWER_BYTES = 16_384;
 
 const answerSchema = z.object({ userId: userIdSchema.optional() });
 
@@ -61,23 +61,12 @@ export function createDelegate({
           return undefined;
         }
         if (response.status !== 200) throw new Error(`the user service answered ${response.status}`);
-        return answerSchema.parse(parseJson(await readText(response))).userId ?? userId;
+        return answerSchema.parse(parseJson(await readAnswer(response))).userId ?? userId;
       });
       // The directory is not ours: what it said a moment ago is all there is to know.
       return proven === undefined ? undefined : { userId: proven, stillGood: async () => true };
     },
   };
-}
-
-async function readText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += (chunk as Uint8Array).length;
-    if (length > MAX_ANSWER_BYTES) throw new Error('the user service answered too much');
-    chunks.push(chunk as Uint8Array);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** Without the words of JSON.parse, which quote the text: it may repeat the password, and errors are logged. */

@@ -10,16 +10,22 @@ import type { RuleBook } from '../tokens/rules.ts';
 import type { StoredTenant } from '../tokens/store.ts';
 import type { Tenants } from '../tokens/tenants.ts';
 import { planView } from '../tokens/views.ts';
+import type { WebhookRule } from '../tokens/webhook-rule.ts';
 import { endpoint, type Endpoint, type Reply } from './endpoint.ts';
 
 const tenantParams = z.object({ tenant: userIdSchema });
 const userParams = z.object({ userId: userIdSchema });
 
-export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook): Endpoint[] {
+export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook, webhookRule: WebhookRule): Endpoint[] {
   const replyOf = (tenant: string, { version, config }: StoredTenant, override?: PolicyChoice): Reply => ({
     status: 200,
     headers: { ETag: `"${version}"` },
-    body: { tenant, version, config, effective: ruleBook.effective(config, override) },
+    body: {
+      tenant,
+      version,
+      config,
+      effective: { ...ruleBook.effective(config, override), ...webhookRule.effective(config) },
+    },
   });
   return [
     endpoint({

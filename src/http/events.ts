@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { EVENT_TYPES, type Event } from '../contract/events.ts';
 import { userIdSchema } from '../contract/messages.ts';
+import { passes, type EventFilter } from '../tokens/event-filter.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
 import { timeView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
@@ -30,8 +31,6 @@ const eventsQuery = z.object({
     .optional()
     .describe(`Only these, separated by commas: ${EVENT_TYPES.join(', ')}.`),
 });
-
-type Filter = Pick<z.output<typeof eventsQuery>, 'tenant' | 'types'>;
 
 export function eventEndpoints(feed: Feed): Endpoint[] {
   return [
@@ -72,7 +71,7 @@ function startOf({ headers }: IncomingMessage, from: string): FeedStart {
   throw new LatchkeyError('invalid_request', { detail: 'query from: expected a cursor, now, start, or unix ms' });
 }
 
-async function serve(feed: Feed, start: FeedStart, filter: Filter, exchange: Exchange): Promise<void> {
+async function serve(feed: Feed, start: FeedStart, filter: EventFilter, exchange: Exchange): Promise<void> {
   const { request, response } = exchange;
   const waiting: FeedMessage[] = [];
   let isOpen = false;
@@ -105,17 +104,13 @@ function letGo(response: ServerResponse): void {
   setTimeout(() => response.writableFinished || response.destroy(), LET_GO_MS).unref();
 }
 
-function render(message: FeedMessage, filter: Filter): string {
+function render(message: FeedMessage, filter: EventFilter): string {
   if (message.kind === 'heartbeat')
     return block('heartbeat', { at: timeView(message.now), live: message.live }, message.cursor);
   if (message.kind === 'reset') return block('reset', { reason: message.reason }, message.cursor);
   const shown = message.events.filter((event) => passes(event, filter));
   if (shown.length === 0) return '';
   return `${shown.map(linesOf).join('\n')}${message.cursor === undefined ? '' : idLine(message.cursor)}\n`;
-}
-
-function passes(event: Event, { tenant, types }: Filter): boolean {
-  return (tenant === undefined || event.tenant === tenant) && (types === undefined || types.includes(event.type));
 }
 
 /** The same event goes to every listener: it is turned into text once. */

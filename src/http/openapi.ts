@@ -6,6 +6,7 @@ import { ERRORS, TOKEN_REASONS, type ErrorCode } from '../contract/errors.ts';
 import { problemSchema } from '../contract/answers.ts';
 import type { CallerKind } from './caller-auth.ts';
 import { pathsOf, type Endpoint, type ResponseSpec } from './endpoint.ts';
+import { OUTGOING_CALLS } from './openapi-webhooks.ts';
 
 type Json = Record<string, unknown>;
 
@@ -34,6 +35,7 @@ export function openapiDocument(endpoints: readonly Endpoint[], version: string)
     servers: [{ url: 'http://127.0.0.1:3000', description: 'A local start.' }],
     tags: TAGS,
     paths,
+    webhooks: OUTGOING_CALLS,
     components: {
       securitySchemes: SECURITY_SCHEMES,
       schemas: Object.fromEntries([...schemas.components].toSorted(([a], [b]) => a.localeCompare(b))),

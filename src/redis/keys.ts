@@ -33,6 +33,10 @@ export type Keys = {
   tenant(tenant: string): string;
   /** Stream that tells of a tenant's rules. */
   tenantEvents(tenant: string): string;
+  /** Hash: how far the webhook of a tenant has come, and who delivers. Lives as long as the rules name a webhook. */
+  webhook(tenant: string): string;
+  /** Sorted set: the tenants that have a webhook, and maybe more, by when that was written (ms). No expiry. */
+  webhooks(): string;
   /** Hash: what every node of a deployment must agree on. No expiry. */
   settings(): string;
   /** Sorted set: the largest figures that were ever in force in this deployment. No expiry. */
@@ -79,6 +83,8 @@ export function createKeys(prefix: string, shards: number): Keys {
     addressAttempts: (address) => `${prefix}:a:${address}`,
     tenant: (tenant) => inShard(shardOfTenant(tenant), `tenant:${encodeURIComponent(tenant)}`),
     tenantEvents: (tenant) => inShard(shardOfTenant(tenant), 'events'),
+    webhook: (tenant) => inShard(shardOfTenant(tenant), `webhook:${encodeURIComponent(tenant)}`),
+    webhooks: () => `${prefix}:webhooks`,
     settings: () => `${prefix}:settings`,
     longest: () => `${prefix}:longest`,
     member: (user) => placeOf(user).member,

@@ -14,6 +14,7 @@ import { createTenantStore } from './tenant-store.ts';
 import { createTokenStore } from './token-store.ts';
 import { createUserScope } from './user-scope.ts';
 import { createUserStore } from './user-store.ts';
+import { createWebhookStore } from './webhook-store.ts';
 
 export type StoreOptions = {
   readonly keyPrefix: string;
@@ -42,6 +43,7 @@ export function openStore(redis: RedisClient, options: StoreOptions, clock = cre
     users: createUserStore(scope),
     tenants,
     attempts: createAttemptStore(scope, options.throttle),
+    webhooks: createWebhookStore(scope),
     keys,
     clock,
     retention,

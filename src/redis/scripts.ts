@@ -83,13 +83,25 @@ declare module 'ioredis' {
       ...args: [
         tenantKey: string,
         events: string,
+        webhook: string,
         tenant: string,
         eventsKeptMs: number,
         expected: string,
         config: string,
         detail: string,
+        hasWebhook: '1' | '',
       ]
     ): Result<['CHANGED', number, number] | ['MISMATCH', number], Context>;
+    takeWebhook(
+      ...args: [webhook: string, tenantKey: string, owner: string, leaseMs: number, version: number, url: string]
+    ): Result<['TAKEN', number, Flat] | ['HELD' | 'STALE', number], Context>;
+    noteWebhook(
+      ...args: [webhook: string, owner: string, leaseMs: number, refused: number, ...fields: string[]]
+    ): Result<['NOTED' | 'LOST', number], Context>;
+    releaseWebhook(...args: [webhook: string, owner: string]): Result<['RELEASED' | 'LOST', number], Context>;
+    forgetWebhook(
+      ...args: [list: string, tenant: string, writerMs: number]
+    ): Result<['FORGOTTEN' | 'KEPT', number], Context>;
     countAttempt(
       ...args: [key: string, limit: number, windowMs: number, whose: string, ...kinds: string[]]
     ): Result<['ALLOWED', number, number[]], Context>;
@@ -129,7 +141,7 @@ declare module 'ioredis' {
   }
 }
 
-/** A script that frees memory or seats must also run when Redis is out of memory. */
+/** A script that frees memory or seats, or tells of it, must also run when Redis is out of memory. */
 const ALLOWED_OUT_OF_MEMORY = 'flags=allow-oom';
 
 /** What stands before a script: what all share, and for those on a user what is known of records. */
@@ -147,7 +159,11 @@ const SCRIPTS = [
   { command: 'changeUser', file: 'change-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'deleteUser', file: 'delete-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'setUserPolicy', file: 'set-user-policy', heads: USER, keys: 4, flags: '' },
-  { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 2, flags: '' },
+  { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 3, flags: '' },
+  { command: 'takeWebhook', file: 'take-webhook', heads: BASE, keys: 2, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'noteWebhook', file: 'note-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'releaseWebhook', file: 'release-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'forgetWebhook', file: 'forget-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'countAttempt', file: 'count-attempt', heads: BASE, keys: 1, flags: '' },
   { command: 'countFailure', file: 'count-failure', heads: BASE, keys: 1, flags: '' },
 ] as const;

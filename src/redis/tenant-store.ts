@@ -24,7 +24,7 @@ export function readPolicyChoice(text: string | undefined): PolicyChoice | undef
   return text === undefined ? undefined : readChoice(text);
 }
 
-export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
+export function createTenantStore({ redis, keys, clock, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
   return {
     async find(tenant) {
       const [version, config] = await answerOf(redis.hmget(keys.tenant(tenant), 'version', 'config'));
@@ -33,15 +33,20 @@ export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFo
 
     async put(tenant, config, expected): Promise<StoredTenant | undefined> {
       await keepEventsFor(longestAccessSeconds(config) * 1000);
+      const hasWebhook = config.webhook !== undefined;
+      // On the list before it comes into force: who delivers looks for tenants there.
+      if (hasWebhook) await answerOf(redis.zadd(keys.webhooks(), clock.now(), tenant));
       const reply = await run(() =>
         redis.putTenant(
           keys.tenant(tenant),
           keys.tenantEvents(tenant),
+          keys.webhook(tenant),
           tenant,
           eventsKeptMs(),
           expected === undefined ? '' : String(expected),
           JSON.stringify(config),
           packDetail({ kind: 'admin' }, '', []),
+          hasWebhook ? '1' : '',
         ),
       );
       return reply[0] === 'CHANGED' ? { version: reply[2], config } : undefined;

@@ -15,6 +15,7 @@ import type { TokenReason } from '../contract/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Platform } from '../domain/platform.ts';
 import type { Actor, Cause, Token, TokenId, UserKey } from '../domain/token.ts';
+import type { WebhookStore } from './webhook-store.ts';
 
 /** A block without an end has `until: null`. Times in milliseconds. */
 export type Block = { readonly until: number | null; readonly reason?: string; readonly at: number };
@@ -204,4 +205,5 @@ export type Stores = {
   readonly users: UserStore;
   readonly tenants: TenantStore;
   readonly attempts: AttemptStore;
+  readonly webhooks: WebhookStore;
 };

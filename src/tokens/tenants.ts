@@ -10,6 +10,7 @@ import type { Token, UserKey } from '../domain/token.ts';
 import { planLogin } from './planning.ts';
 import type { RuleBook } from './rules.ts';
 import type { Snapshot, StoredTenant, TenantStore, TokenStore, UserStore } from './store.ts';
+import type { WebhookRule } from './webhook-rule.ts';
 
 export type SimulatedToken = Pick<Token, 'tokenId' | 'platform' | 'deviceId'>;
 
@@ -35,9 +36,10 @@ export type TenantsDeps = {
   readonly users: UserStore;
   readonly store: TokenStore;
   readonly ruleBook: RuleBook;
+  readonly webhookRule: WebhookRule;
 };
 
-export function createTenants({ tenants, users, store, ruleBook }: TenantsDeps): Tenants {
+export function createTenants({ tenants, users, store, ruleBook, webhookRule }: TenantsDeps): Tenants {
   function assertPolicy(choice: PolicyChoice): void {
     const faults = ruleBook.faultsOf({ policy: choice });
     if (faults.length > 0) throw new LatchkeyError('invalid_request', { detail: faults.join('; ') });
@@ -53,7 +55,7 @@ export function createTenants({ tenants, users, store, ruleBook }: TenantsDeps):
     },
 
     async put(tenant, config, expected) {
-      const faults = ruleBook.faultsOf(config);
+      const faults = [...ruleBook.faultsOf(config), ...webhookRule.faultsOf(config)];
       if (faults.length > 0) throw new LatchkeyError('invalid_request', { detail: faults.join('; ') });
       const stored = await tenants.put(tenant, config, expected);
       if (stored === undefined) throw new LatchkeyError('version_mismatch');

@@ -21,7 +21,7 @@ const validators = new Map<string, ValidateFunction>();
 const routes = Object.entries(document.paths).map(([path, operations]) => ({
   path,
   operations,
-  pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}${path.includes('{tenant}') ? '(/.*)?' : ''}$`),
+  pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}${path === '/validate/{tenant}' ? '(/.*)?' : ''}$`),
 }));
 
 /** Wraps an app so that answers which openapi.yaml does not declare become 599. */

@@ -265,6 +265,7 @@ describe('T16 a change at run time applies to the next login on every node, and 
       'tombstones.maxPerUser': { value: 100, source: 'default' },
       presence: { value: null, source: 'default' },
       war: { value: null, source: 'default' },
+      webhook: { value: null, source: 'default' },
     });
     const ttl = { accessSeconds: 300, idleSeconds: 0, platforms: { web: { maxSeconds: 3600 } } };
     const presence = { leaseSeconds: 60, graceSeconds: 120 };
@@ -279,6 +280,7 @@ describe('T16 a change at run time applies to the next login on every node, and 
       'tombstones.maxPerUser': { value: 100, source: 'default' },
       presence: { value: presence, source: 'tenant' },
       war: { value: null, source: 'default' },
+      webhook: { value: null, source: 'default' },
     });
   });
 

@@ -1,0 +1,66 @@
+/**
+ * Owns the state of webhooks in Redis: who delivers, and how far it has come. Must not know what is delivered.
+ */
+import type { WebhookProgress, WebhookState, WebhookStore } from '../tokens/webhook-store.ts';
+import { answerOf } from './connect.ts';
+import { readFlatHash, type UserScope } from './user-scope.ts';
+
+/** How long a node that has died keeps others from delivering in its place. */
+export const WEBHOOK_LEASE_MS = 10_000;
+/** How long whoever sets a webhook may take from the list to the rules. */
+const WRITER_MS = 60_000;
+
+export function createWebhookStore({ redis, keys, run }: UserScope): WebhookStore {
+  return {
+    tenants: () => answerOf(redis.zrange(keys.webhooks(), 0, '-1')),
+
+    async take(tenant, owner, { version, url }) {
+      const [state, rules] = [keys.webhook(tenant), keys.tenant(tenant)];
+      const reply = await run(() => redis.takeWebhook(state, rules, owner, WEBHOOK_LEASE_MS, version, url));
+      return reply[0] === 'TAKEN' ? readState(readFlatHash(reply[2])) : undefined;
+    },
+
+    async note(tenant, owner, progress) {
+      const { refused = 0 } = progress;
+      const state = keys.webhook(tenant);
+      const reply = await run(() =>
+        redis.noteWebhook(state, owner, WEBHOOK_LEASE_MS, refused, ...fieldsOf(progress).flat()),
+      );
+      return reply[0] === 'NOTED';
+    },
+
+    async release(tenant, owner) {
+      await run(() => redis.releaseWebhook(keys.webhook(tenant), owner));
+    },
+
+    state: async (tenant) => readState(await answerOf(redis.hgetall(keys.webhook(tenant)))),
+
+    async forget(tenant) {
+      await run(() => redis.forgetWebhook(keys.webhooks(), tenant, WRITER_MS));
+    },
+  };
+}
+
+/** Field and value; '' removes the field. */
+function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [string, string][] {
+  const fields: [string, string][] = [];
+  if (cursor !== undefined) fields.push(['cursor', cursor]);
+  if (lastDeliveredAt !== undefined) fields.push(['lastDeliveredAt', String(lastDeliveredAt)]);
+  if (trouble === undefined) return fields;
+  fields.push(['failures', String(trouble?.failures ?? '')]);
+  fields.push(['lastError', trouble?.lastError ?? '']);
+  fields.push(['nextAttemptAt', String(trouble?.nextAttemptAt ?? '')]);
+  return fields;
+}
+
+function readState(fields: Readonly<Record<string, string>>): WebhookState {
+  const { cursor, lastError, nextAttemptAt, lastDeliveredAt } = fields;
+  return {
+    failures: Number(fields['failures'] ?? 0),
+    refused: Number(fields['refused'] ?? 0),
+    ...(cursor && { cursor }),
+    ...(lastError && { lastError }),
+    ...(nextAttemptAt && { nextAttemptAt: Number(nextAttemptAt) }),
+    ...(lastDeliveredAt && { lastDeliveredAt: Number(lastDeliveredAt) }),
+  };
+}
