@@ -33,10 +33,14 @@ export function createDealer(isAnyStarting: () => boolean): Dealer {
     workers.push(worker);
     onTheirWay.get(worker)?.add(socket);
     const message: ToWorker = 'connection';
-    worker.send(message, socket, (error) => {
-      if (!onTheirWay.get(worker)?.delete(socket) || !error) return;
-      remove(worker);
-      deal(socket);
+    // Kept here until it is sent, then let go here: Node by itself keeps it until the worker confirms it, and for ever if
+    // the worker dies before that.
+    worker.send(message, socket, { keepOpen: true }, (error) => {
+      if (!onTheirWay.get(worker)?.delete(socket)) return;
+      if (error) {
+        remove(worker);
+        deal(socket);
+      } else socket.destroy();
     });
   }
 

@@ -34,6 +34,8 @@ export function linkToPrimary(): Link {
   };
   const isToDrain = new Promise<string>((resolve) => {
     process.once('disconnect', () => resolve('the primary has gone'));
+    // It may have gone while this process was being loaded, before anybody listened.
+    if (!process.connected) resolve('the primary has gone');
     process.on('message', (message: ToWorker, socket?: Socket) => {
       if (message === 'drain') resolve('told by the primary');
       // Without one when the client has reset it on its way here.

@@ -93,7 +93,9 @@ class Crew {
     const startedAt = performance.now();
     place.worker = worker;
     worker.on('message', (message) => this.#hear(place, worker, message as ToPrimary));
-    worker.on('disconnect', () => this.#dealer.remove(worker));
+    // Both: a worker that is killed with connections still queued for it never counts as disconnected.
+    worker.once('disconnect', () => this.#dealer.remove(worker));
+    worker.once('exit', () => this.#dealer.remove(worker));
     worker.on('error', (error) => this.#options.log.warn({ err: error }, 'a worker cannot be reached'));
     place.ended = new Promise((resolve) => {
       // Not 'exit': by then its last word may not have been read.

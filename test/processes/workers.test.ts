@@ -104,6 +104,7 @@ describe('a worker that is killed under load', () => {
       const server = await startServer({ env });
       const [doomed = 0] = servingWorkers(server);
       const confirmed: string[] = [];
+      const connected = new Set<number>();
       const failures: { lane: number; code: string }[] = [];
       const over = new AbortController();
       const load = inParallel(LANES, LANES, async (lane) => {
@@ -114,12 +115,13 @@ describe('a worker that is killed under load', () => {
             const { status, body } = await namedIssue(client, `o4-${lane}`, `lane-${lane}-${count}`);
             expect(status).toBe(200);
             confirmed.push(body.token.tokenId);
+            connected.add(lane);
           } catch (error) {
             failures.push({ lane, code: anErrorCode(error) });
           }
         }
       });
-      await until('every lane has its connection', () => confirmed.length > LANES * 3, LIMIT_MS);
+      await until('every lane has its connection', () => connected.size === LANES, LIMIT_MS);
       process.kill(doomed, 'SIGKILL');
       await until('there is a third worker', () => servingWorkers(server).length === 3, LIMIT_MS);
       over.abort();
@@ -127,9 +129,9 @@ describe('a worker that is killed under load', () => {
       expect(deathsOf(server)).toMatchObject([{ workerPid: doomed, code: null, signal: 'SIGKILL', restartInMs: 0 }]);
       expect(failures).not.toEqual([]);
       expect(failures.filter(({ code }) => !['ECONNRESET', 'EPIPE'].includes(code))).toEqual([]);
-      // Once for each lane that the killed one had, and for no other.
+      // Once for each lane that the killed one had, and for no other; but one may have been on its way to the dead again.
       const lanes = failures.map(({ lane }) => lane);
-      expect(new Set(lanes).size).toBe(lanes.length);
+      expect(lanes.length - new Set(lanes).size).toBeLessThanOrEqual(1);
       for (const lane of lanes) expect((await servedBy(server, lane))[0]).toBe(doomed);
       const keys = createKeys(prefix, 1);
       const stored = await Promise.all([...Array(LANES).keys()].map((lane) => tokensWhole(redis, keys, `o4-${lane}`)));
@@ -176,6 +178,33 @@ describe('a worker that is killed under load', () => {
   );
 });
 
+describe('a worker that takes nothing any more', () => {
+  it(
+    'and is killed: whom it had not yet been given are served by another',
+    async () => {
+      const server = await startServer(withWorkers(2));
+      const [stuck = 0] = servingWorkers(server);
+      process.kill(stuck, 'SIGSTOP');
+      const served: number[] = [];
+      const outcomes = Array.from({ length: 20 }, async (_, lane) => {
+        const { status } = await namedIssue(caller(server.url), `user-${lane}`, `lane-${lane}-0`);
+        served.push(lane);
+        return status;
+      });
+      const settled = Promise.allSettled(outcomes);
+      await until('the other one has served its half', () => served.length === 10);
+      process.kill(stuck, 'SIGKILL');
+      const lost = (await settled).filter(({ status }) => status === 'rejected');
+      // The one that was already on its way into the stuck process.
+      expect(lost.length).toBeLessThanOrEqual(1);
+      expect(new Set((await settled).map((one) => (one.status === 'fulfilled' ? one.value : 200)))).toEqual(
+        new Set([200]),
+      );
+    },
+    LIMIT_MS,
+  );
+});
+
 describe('a primary that is killed', () => {
   it(
     'leaves workers that finish what they have, and then end',
@@ -204,6 +233,20 @@ describe('a primary that is killed', () => {
       await until('the workers have ended', () => !workers.some(isAlive), 5_000);
       await server.exited;
       expect(server.stderr()).toBe('');
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'while a worker is only starting leaves no process behind either',
+    async () => {
+      const server = await startServer(withWorkers(2));
+      process.kill(servingWorkers(server)[0] ?? 0, 'SIGKILL');
+      await until('it is dead', () => deathsOf(server).length === 1, LIMIT_MS);
+      await until('the next one starts', () => childrenOf(server.pid).length === 2, LIMIT_MS);
+      const children = childrenOf(server.pid);
+      server.kill('SIGKILL');
+      await until('all have ended', () => !children.some(isAlive), 15_000);
     },
     LIMIT_MS,
   );
