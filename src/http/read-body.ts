@@ -60,9 +60,11 @@ function isPlain({ headers }: IncomingMessage, limitBytes: number): boolean {
 function textOf(request: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    const onCutOff = () => {
+      if (!request.complete) reject(new LatchkeyError('invalid_request', { detail: 'the body was cut off' }));
+    };
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => resolve((chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)).toString()));
-    const onCutOff = () => reject(new LatchkeyError('invalid_request', { detail: 'the body was cut off' }));
     request.on('error', onCutOff);
     request.on('close', onCutOff);
   });

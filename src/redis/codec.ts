@@ -15,7 +15,8 @@ export const fieldsOf = (tokenId: TokenId) =>
   [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`, `${tokenId}:l`] as const;
 
 type Stored = string | null | undefined;
-type Fields = Readonly<Record<string, Stored>>;
+/** A whole hash: not an object, as a damaged one may hold any name, those of an object's own parts too. */
+export type Fields = ReadonlyMap<string, string>;
 
 /** The record that the script completes with the sequence number. */
 export function packRecord(token: NewToken): string {
@@ -89,13 +90,11 @@ function hasTimes(token: Token): boolean {
 export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
   const tokens: Token[] = [];
   const unreadable: TokenId[] = [];
-  // Not the object itself: a damaged hash may hold any name, those of an object's own parts too.
-  const stored = new Map(Object.entries(fields));
-  for (const tokenId of tokenIdsOf(stored.keys())) {
+  for (const tokenId of tokenIdsOf(fields.keys())) {
     const token = readToken(
       user,
       tokenId,
-      fieldsOf(tokenId).map((field) => stored.get(field)),
+      fieldsOf(tokenId).map((field) => fields.get(field)),
     );
     if (token === undefined) unreadable.push(tokenId);
     else tokens.push(token);
@@ -115,20 +114,22 @@ function tokenIdsOf(names: Iterable<string>): Set<TokenId> {
 
 /** As the scripts compute it: version of the tokens, then revision of the user. */
 export function readVersion(tokens: Fields, user: Fields): string {
-  return `${tokens[':v'] ?? '0'}-${user['rev'] ?? '0'}`;
+  return `${tokens.get(':v') ?? '0'}-${user.get('rev') ?? '0'}`;
 }
 
 export function readUser(user: UserKey, fields: Fields): UserRecord | undefined {
-  if (typeof fields['createdAt'] !== 'string') return undefined;
-  const until = Number(fields['blockedUntil']);
-  const reason = fields['blockReason'];
+  const createdAt = fields.get('createdAt');
+  if (createdAt === undefined) return undefined;
+  const [passwordHash, blockedUntil, reason] = ['password', 'blockedUntil', 'blockReason'].map((name) =>
+    fields.get(name),
+  );
+  const until = Number(blockedUntil);
+  const at = Number(fields.get('blockedAt'));
   return {
     ...user,
-    createdAt: Number(fields['createdAt']),
-    ...(fields['password'] && { passwordHash: fields['password'] }),
-    ...(typeof fields['blockedUntil'] === 'string' && {
-      block: { until: until === 0 ? null : until, at: Number(fields['blockedAt']), ...(reason && { reason }) },
-    }),
+    createdAt: Number(createdAt),
+    ...(passwordHash && { passwordHash }),
+    ...(blockedUntil !== undefined && { block: { until: until === 0 ? null : until, at, ...(reason && { reason }) } }),
   };
 }
 
@@ -174,7 +175,7 @@ function readLease(text: string | null | undefined): Pick<Token, 'lease'> {
 
 /** Times of the latest displacements. */
 export function readDisplacements(fields: Fields): number[] {
-  return fields[':d']?.split(US).map(Number) ?? [];
+  return fields.get(':d')?.split(US).map(Number) ?? [];
 }
 
 /** The code in a token's end, as a script hands it out. */

@@ -29,9 +29,10 @@ import {
   readTokens,
   readUser,
   readVersion,
+  type Fields,
 } from './codec.ts';
 import { answerOf } from './connect.ts';
-import { readEnded, readFlatHash, type UserScope } from './user-scope.ts';
+import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** Tries of one update before the caller is told to come back later. */
 const MAX_TRIES = 8;
@@ -60,7 +61,7 @@ export function createTokenStore(
       version: readVersion(tokenFields, userFields),
       ...readTokens(user, tokenFields),
       user: readUser(user, userFields),
-      policyOverride: readPolicyChoice(userFields['policy']),
+      policyOverride: readPolicyChoice(userFields.get('policy')),
       tenantConfig: more.tenantConfig,
       displacements: readDisplacements(tokenFields),
       now: clock.now(),
@@ -72,8 +73,8 @@ export function createTokenStore(
     const mark = turns.mark();
     // Not one transaction: a change between the two reads shows in the version, which is made of both.
     const [tokenFields, userFields, tenant] = await Promise.all([
-      answerOf(redis.hgetall(keys.tokens(user))),
-      answerOf(redis.hgetall(keys.user(user))),
+      readHash(redis, keys.tokens(user)),
+      readHash(redis, keys.user(user)),
       tenants.find(user.tenant),
     ]);
     return toSnapshot(user, tokenFields, userFields, { tenantConfig: tenant?.config }, mark);
@@ -156,7 +157,7 @@ export function createTokenStore(
     update: (from, user, decide) => turns.take(keys.member(user), () => update(from, user, decide)),
 
     async list(user) {
-      return readTokens(user, await answerOf(redis.hgetall(keys.tokens(user)))).tokens;
+      return readTokens(user, await readHash(redis, keys.tokens(user))).tokens;
     },
 
     async find(user, tokenId) {
@@ -219,8 +220,6 @@ export function createTokenStore(
     },
   };
 }
-
-type Fields = Readonly<Record<string, string>>;
 
 /** A plan as the script takes it: records to forget, and for each token to end its id, code, event and actor. */
 function writesOf({ plan, actor }: Pick<Decision, 'plan' | 'actor'>) {

@@ -5,6 +5,7 @@
 import type { UserKey } from '../domain/token.ts';
 import type { Ended } from '../tokens/store.ts';
 import type { RedisClock } from './clock.ts';
+import type { Fields } from './codec.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
@@ -63,6 +64,16 @@ export function readEnded(flat: readonly string[]): Ended[] {
 }
 
 /** A flat HGETALL as scripts return it. */
-export function readFlatHash(flat: readonly string[]): Record<string, string> {
-  return Object.fromEntries(flat.flatMap((field, index) => (index % 2 === 0 ? [[field, flat[index + 1] ?? '']] : [])));
+export function readFlatHash(flat: readonly string[]): Fields {
+  const fields = new Map<string, string>();
+  for (let at = 0; at < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  return fields;
+}
+
+/**
+ * A whole hash; one round trip. By its name in capitals the client leaves the reply as it is: an object whose names are
+ * token ids costs more to make than the rest of the read.
+ */
+export async function readHash(redis: RedisClient, key: string): Promise<Fields> {
+  return readFlatHash((await answerOf(redis.call('HGETALL', key))) as string[]);
 }

@@ -6,7 +6,7 @@ import { CAUSES, type Actor, type UserKey } from '../domain/token.ts';
 import { isBlocked, type UserChange, type UserRecord, type UserStore } from '../tokens/store.ts';
 import { packActor, readUser } from './codec.ts';
 import { answerOf } from './connect.ts';
-import { readEnded, readFlatHash, type UserScope } from './user-scope.ts';
+import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 export function createUserStore(scope: UserScope): UserStore {
   const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
@@ -14,7 +14,7 @@ export function createUserStore(scope: UserScope): UserStore {
   const sixKeysOf = (user: UserKey) => [...fiveKeysOf(user), keys.blocked(keys.shardOf(user))] as const;
 
   async function find(user: UserKey): Promise<UserRecord | undefined> {
-    return readUser(user, await answerOf(redis.hgetall(keys.user(user))));
+    return readUser(user, await readHash(redis, keys.user(user)));
   }
 
   /** Users of an index in the order of their userIds: as many of each shard as are wanted of all. */

@@ -2,8 +2,9 @@
  * Owns the state of webhooks in Redis: who delivers, and how far it has come. Must not know what is delivered.
  */
 import type { WebhookProgress, WebhookState, WebhookStore } from '../tokens/webhook-store.ts';
+import type { Fields } from './codec.ts';
 import { answerOf } from './connect.ts';
-import { readFlatHash, type UserScope } from './user-scope.ts';
+import { readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** How long a node that has died keeps others from delivering in its place. */
 export const WEBHOOK_LEASE_MS = 10_000;
@@ -33,7 +34,7 @@ export function createWebhookStore({ redis, keys, run }: UserScope): WebhookStor
       await run(() => redis.releaseWebhook(keys.webhook(tenant), owner));
     },
 
-    state: async (tenant) => readState(await answerOf(redis.hgetall(keys.webhook(tenant)))),
+    state: async (tenant) => readState(await readHash(redis, keys.webhook(tenant))),
 
     async forget(tenant) {
       await run(() => redis.forgetWebhook(keys.webhooks(), tenant, WRITER_MS));
@@ -53,11 +54,11 @@ function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [strin
   return fields;
 }
 
-function readState(fields: Readonly<Record<string, string>>): WebhookState {
-  const { cursor, lastError, nextAttemptAt, lastDeliveredAt } = fields;
+function readState(fields: Fields): WebhookState {
+  const { cursor, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = Object.fromEntries(fields);
   return {
-    failures: Number(fields['failures'] ?? 0),
-    refused: Number(fields['refused'] ?? 0),
+    failures: Number(failures ?? 0),
+    refused: Number(refused ?? 0),
     ...(cursor && { cursor }),
     ...(lastError && { lastError }),
     ...(nextAttemptAt && { nextAttemptAt: Number(nextAttemptAt) }),

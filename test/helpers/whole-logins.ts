@@ -12,7 +12,7 @@ export async function tokensWhole(redis: Redis, keys: Keys, userId: string): Pro
     redis.hgetall(keys.tokens(user)),
     redis.lrange(keys.history(user), 0, -1),
   ]);
-  const { tokens, unreadable } = readTokens(user, fields);
+  const { tokens, unreadable } = readTokens(user, new Map(Object.entries(fields)));
   expect(unreadable).toEqual([]);
   expect(fields[':q'] ?? '0').toBe(String(tokens.length));
   const ids = tokens.map(({ tokenId }) => tokenId);

@@ -92,6 +92,9 @@ const stored = (one: NewToken, seq: number | string = 7) => ({
   [`${one.tokenId}:r`]: packRenewal(one),
 });
 
+const hash = (fields: Readonly<Record<string, string | undefined>>) =>
+  new Map(Object.entries(fields) as [string, string][]);
+
 const read = (tokenId: string, fields: Readonly<Record<string, string>>) =>
   readToken(
     USER,
@@ -143,7 +146,7 @@ describe('tokens of a user', () => {
       { ...TOKEN, tokenId: 'a' },
     ];
     const fields = { ':v': '12', ':q': '10', ...stored(young, 10), ...stored(old, 9) };
-    const { tokens, unreadable } = readTokens(USER, fields);
+    const { tokens, unreadable } = readTokens(USER, hash(fields));
     expect(tokens.map((one) => one.tokenId)).toEqual(['young-in-name', 'a']);
     expect(unreadable).toEqual([]);
   });
@@ -173,7 +176,7 @@ describe('tokens of a user', () => {
     { what: 'a time beyond all time', fields: { ...named(stored({ ...TOKEN, createdAt: 9e15 })) } },
     { what: 'an empty record', fields: { broken: '', 'broken:r': '' } },
   ])('$what is reported, and the others are read', ({ fields }) => {
-    const { tokens, unreadable } = readTokens(USER, { ...fields, ...stored(TOKEN) });
+    const { tokens, unreadable } = readTokens(USER, hash({ ...fields, ...stored(TOKEN) }));
     expect(unreadable).toEqual(['broken']);
     expect(tokens.map((one) => one.tokenId)).toEqual(['token-1']);
   });
@@ -185,7 +188,7 @@ describe('tokens of a user', () => {
       .map((parts) => parts.join(''));
     fc.assert(
       fc.property(fc.dictionary(field, garbage), (fields) => {
-        const { tokens, unreadable } = readTokens(USER, fields);
+        const { tokens, unreadable } = readTokens(USER, hash(fields));
         for (const one of tokens) expect(() => tokenView(one, createPlatforms(), AT)).not.toThrow();
         const ids = new Set(
           Object.keys(fields)
@@ -292,7 +295,7 @@ describe('a user', () => {
       user: { createdAt: AT, block: { until: AT + 9, at: AT, reason: 'spam 😀' } },
     },
   ])('$what', ({ fields, user }) => {
-    expect(readUser(USER, fields as Record<string, string>)).toEqual(user && { ...USER, ...user });
+    expect(readUser(USER, hash(fields as Record<string, string>))).toEqual(user && { ...USER, ...user });
   });
 });
 
@@ -302,7 +305,7 @@ describe('the version', () => {
     { tokens: { ':v': '5' }, user: {}, version: '5-0' },
     { tokens: { ':v': '5' }, user: { rev: '9' }, version: '5-9' },
   ] as const)('$version is that of the tokens and that of the user', ({ tokens, user, version }) => {
-    expect(readVersion(tokens as Record<string, string>, user as Record<string, string>)).toBe(version);
+    expect(readVersion(hash(tokens as Record<string, string>), hash(user as Record<string, string>))).toBe(version);
   });
 });
 
