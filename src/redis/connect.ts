@@ -61,11 +61,35 @@ export function connectRedis(target: RedisTarget): RedisClient {
   }
   if (target.kind === 'sentinel') {
     const { nodes, name } = target;
-    return new Redis({ ...singleOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
+    return new GatheringRedis({ ...clientOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
   }
-  if (target.kind === 'socket') return new Redis({ ...singleOptions(), path: target.path });
+  if (target.kind === 'socket') return new GatheringRedis({ ...clientOptions(), path: target.path });
   const { host, port, db, tls } = target;
-  return new Redis({ ...singleOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
+  return new GatheringRedis({ ...clientOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
+}
+
+/**
+ * What is sent within one turn of the loop goes out in one write. Every command is still one of its own: it fails, and is
+ * answered, by itself.
+ */
+class GatheringRedis extends Redis {
+  #held: Redis['stream'] | undefined;
+
+  override sendCommand(...args: Parameters<Redis['sendCommand']>): unknown {
+    this.#hold();
+    return super.sendCommand(...args);
+  }
+
+  #hold(): void {
+    const { stream } = this;
+    if (this.#held !== undefined || !(stream as Redis['stream'] | undefined)?.writable) return;
+    this.#held = stream;
+    stream.cork();
+    setImmediate(() => {
+      this.#held = undefined;
+      stream.uncork();
+    });
+  }
 }
 
 /** The prefix of a reply that says "not now", not "wrong": the store is out, the command was not carried out. */
@@ -102,11 +126,6 @@ function outageOf(error: unknown): unknown {
   const isReply = error instanceof Error && error.name === 'ReplyError';
   if (isReply && !OUTAGE_REPLY.test(error.message)) return error;
   return new LatchkeyError('store_unavailable', { cause: error });
-}
-
-/** What is sent within one turn of the loop goes out in one write. A Cluster would queue commands while it is out. */
-function singleOptions(): Omit<RedisOptions, 'replyMapping'> {
-  return { ...clientOptions(), enableAutoPipelining: true };
 }
 
 function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
