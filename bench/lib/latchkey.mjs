@@ -2,8 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { exportJWK, generateKeyPair } from 'jose';
+import { call } from './call.mjs';
 import { folder, startServer } from './processes.mjs';
+
+const POLL_MS = 5;
 
 const secret = () => randomBytes(32).toString('hex');
 const adminKey = secret();
@@ -18,8 +22,8 @@ const jwk = { ...(await exportJWK(privateKey)), alg: 'EdDSA', use: 'sig', kid: '
 writeFileSync(keysFile, JSON.stringify({ keys: [jwk] }), { mode: 0o600 });
 
 /** As `npm start` runs it in production. Only the throttle is off: thousands of users log in from one address here. */
-export function startLatchkey(name, redis, { nodeArgs = [], env = {} } = {}) {
-  return startServer({
+export async function startLatchkey(name, redis, { nodeArgs = [], env = {} } = {}) {
+  const server = await startServer({
     name,
     args: [...nodeArgs, '--enable-source-maps', 'dist/main.js'],
     env: {
@@ -37,6 +41,14 @@ export function startLatchkey(name, redis, { nodeArgs = [], env = {} } = {}) {
       ...env,
     },
   });
+  // It listens before it has found Redis, and says so.
+  const isReady = () =>
+    call(server.url, { method: 'GET', path: '/readyz' }).then(
+      () => true,
+      () => false,
+    );
+  while (!(await isReady())) await delay(POLL_MS);
+  return server;
 }
 
 /** The user agent of a phone's browser, longer than what is kept of one. */
