@@ -55,11 +55,12 @@ function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [strin
 }
 
 function readState(fields: Fields): WebhookState {
-  const { cursor, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = Object.fromEntries(fields);
+  const { cursor, since, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = Object.fromEntries(fields);
   return {
     failures: Number(failures ?? 0),
     refused: Number(refused ?? 0),
     ...(cursor && { cursor }),
+    ...(since && { since: Number(since) }),
     ...(lastError && { lastError }),
     ...(nextAttemptAt && { nextAttemptAt: Number(nextAttemptAt) }),
     ...(lastDeliveredAt && { lastDeliveredAt: Number(lastDeliveredAt) }),

@@ -110,9 +110,8 @@ async function follow(from: string | undefined, following: Following): Promise<s
   const { lane, deps, note, courier } = following;
   const { signal } = lane.stop;
   const inbox = new Inbox({ tenant: lane.tenant, types: lane.webhook.types }, signal);
-  const start: FeedStart = from === undefined ? 'now' : { cursor: from };
   const stop = await deps.feed.listen(
-    start,
+    startOf(from, lane.begun),
     (message) => inbox.take(message),
     () => inbox.end(),
   );
@@ -128,6 +127,12 @@ async function follow(from: string | undefined, following: Following): Promise<s
   } finally {
     stop();
   }
+}
+
+/** Without a cursor from when the webhook was set: nothing is missed until the first node has taken it up. */
+function startOf(cursor: string | undefined, { since }: WebhookState): FeedStart {
+  if (cursor !== undefined) return { cursor };
+  return since === undefined ? 'now' : { ms: since };
 }
 
 function lettersOf({ events, reset, cursor = '' }: Parcel, tenant: string, deps: LaneDeps): Letter[] {

@@ -10,6 +10,8 @@
 export type WebhookState = {
   /** Everything up to it has been delivered. Absent: nobody has delivered yet. */
   readonly cursor?: string;
+  /** When the tenant was given a webhook. */
+  readonly since?: number;
   /** Attempts in a row that failed. */
   readonly failures: number;
   readonly lastError?: string;

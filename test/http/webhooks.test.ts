@@ -89,10 +89,14 @@ function startNode(options: NodeOptions = {}): Node {
   return node;
 }
 
+/** All but what the rules say of themselves, which is the first thing that a webhook without types delivers. */
+const OTHER_TYPES = EVENT_TYPES.filter((type) => type !== 'tenant.changed');
+
 /** A tenant whose webhook is being delivered to by one node. */
 async function hooked(receiver: Receiver, more: object = {}, options: NodeOptions = {}) {
   const tenant = newTenant();
-  expect((await put(tenant, { webhook: { url: receiver.url, ...more } })).status).toBe(200);
+  const webhook = { url: receiver.url, types: OTHER_TYPES, ...more };
+  expect((await put(tenant, { webhook })).status).toBe(200);
   const node = startNode(options);
   await until('it delivers', async () => (await stateOf(tenant)).state === 'delivering');
   return { tenant, node };
@@ -186,6 +190,20 @@ describe('what a receiver gets', () => {
       },
       events: { 'urn:latchkey:event:token.issued': event },
     });
+  });
+
+  it('begins with the rules that set it, however late a node takes it up', async () => {
+    const receiver = await startReceiver();
+    const tenant = newTenant();
+    await issue(service, 'before', {}, tenant);
+    await put(tenant, { webhook: { url: receiver.url } });
+    await issue(service, 'ada', {}, tenant);
+    startNode();
+    await arrived(receiver, 2);
+    expect(receiver.received.map((one) => [eventOf(one).type, eventOf(one)['userId']])).toEqual([
+      ['tenant.changed', undefined],
+      ['token.issued', 'ada'],
+    ]);
   });
 
   it('of a kick is session-revoked too, with who did it', async () => {
@@ -461,7 +479,7 @@ describe('a receiver that was away for too long', () => {
     const receiver = await startReceiver((response, received) =>
       answer(eventOf(received).type === 'feed.reset' ? 202 : 500)(response),
     );
-    await put('acme', { webhook: { url: receiver.url } }, alone);
+    await put('acme', { webhook: { url: receiver.url, types: OTHER_TYPES } }, alone);
     startNode({ at: alone, waitMs: 20 });
     await until('it has a cursor', async () => (await alone.webhooks.state('acme')).cursor !== undefined);
     await issue(alone, 'ada', {}, 'acme');

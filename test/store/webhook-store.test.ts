@@ -7,6 +7,7 @@ afterAll(closeServices);
 
 const URL = 'https://receiver.test/';
 const webhook = { url: URL };
+const since = expect.any(Number);
 
 /** Two nodes of one deployment, and a tenant with a webhook whose rules have version 1. */
 async function twoNodes() {
@@ -39,7 +40,7 @@ describe('the lease', () => {
     b.shiftClock(3_600_000);
     expect(await b.webhooks.take('acme', 'b', read)).toBeUndefined();
     await expireLease(a);
-    expect(await b.webhooks.take('acme', 'b', read)).toEqual({ failures: 0, refused: 0 });
+    expect(await b.webhooks.take('acme', 'b', read)).toEqual({ since, failures: 0, refused: 0 });
   });
 
   it('is renewed by every note', async () => {
@@ -56,7 +57,7 @@ describe('the lease', () => {
     const trouble = { failures: 3, lastError: 'timeout', nextAttemptAt: 1_800_000_000_000 };
     await a.webhooks.note('acme', 'a', { cursor: 'c1', refused: 2, lastDeliveredAt: 1_700_000_000_000, trouble });
     await a.webhooks.release('acme', 'a');
-    const noted = { cursor: 'c1', refused: 2, lastDeliveredAt: 1_700_000_000_000, ...trouble };
+    const noted = { since, cursor: 'c1', refused: 2, lastDeliveredAt: 1_700_000_000_000, ...trouble };
     expect(await b.webhooks.take('acme', 'b', read)).toEqual(noted);
     expect(await b.webhooks.state('acme')).toEqual(noted);
   });
@@ -111,7 +112,7 @@ describe('the cursor', () => {
     await a.webhooks.note('acme', 'a', { cursor: 'c1', trouble });
     await a.tenants.put('acme', { webhook: { url: `${URL}new` } }, undefined);
     const taken = await a.webhooks.take('acme', 'a', { version: 2, url: `${URL}new` });
-    expect(taken).toEqual({ cursor: 'c1', failures: 0, refused: 0 });
+    expect(taken).toEqual({ since, cursor: 'c1', failures: 0, refused: 0 });
   });
 });
 
