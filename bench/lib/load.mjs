@@ -3,21 +3,29 @@
  * line of JSON: requests a second, latencies, failures. Each connection has its own share of the requests, so that no two
  * ask for the same user at a time.
  *
- * Plan: url, connections, seconds, rate? (requests a second over all connections), requests [{method, path, headers, body}],
- * or chains [refresh token] where each answer brings what the next request sends.
+ * Plan: url, connections, seconds, requests [{method, path, headers, body}], or chains [refresh token] where each answer
+ * brings what the next request sends. With a rate (requests a second, evenly spread) it goes by paced-load.mjs: autocannon
+ * sends the requests of a second in one burst.
  */
 import { json } from 'node:stream/consumers';
 import autocannon from 'autocannon';
+import { sendPaced } from './paced-load.mjs';
 
 const plan = await json(process.stdin);
 let [next, failed] = [0, 0];
 
-const share = () => {
+console.log(JSON.stringify(plan.rate === undefined ? await sendAll() : await sendPaced(plan)));
+
+function giveShare(client) {
+  client.setRequests(share());
+}
+
+function share() {
   const index = next;
   next += 1;
   if (plan.chains !== undefined) return [refreshes(plan.chains[index])];
   return plan.requests.filter((_request, position) => position % plan.connections === index);
-};
+}
 
 /** A refresh token is good once: each answer brings the next one. */
 function refreshes(first) {
@@ -34,20 +42,16 @@ function refreshes(first) {
   };
 }
 
-const result = await autocannon({
-  url: plan.url,
-  connections: plan.connections,
-  duration: plan.seconds,
-  ...(plan.rate !== undefined && { overallRate: plan.rate }),
-  setupClient: (client) => client.setRequests(share()),
-});
-const { requests, latency, errors, timeouts, non2xx } = result;
-console.log(
-  JSON.stringify({
+/** As fast as they are answered. */
+async function sendAll() {
+  const { url, connections, seconds } = plan;
+  const result = await autocannon({ url, connections, duration: seconds, setupClient: giveShare });
+  const { requests, latency, errors, timeouts, non2xx } = result;
+  return {
     rate: requests.total / result.duration,
     count: requests.total,
     p50: latency.p50,
     p99: latency.p99,
     failed: failed + errors + timeouts + non2xx,
-  }),
-);
+  };
+}
