@@ -26,7 +26,7 @@ export async function startSubjects(redis, { users, connections }) {
   const session = await peer('express-session');
 
   const ours = await inParallel(users, async (n) => (await call(latchkey.url, requests.issue(`user-${n}`))).body);
-  const floors = await inParallel(users, async (n) => (await call(floor.url, floorLogin(n))).body);
+  const floors = await inParallel(users, async (n) => (await call(floor.url, floorLogin(n, 'user'))).body);
   const theirs = await inParallel(users, async () => (await call(oidc.url, oidcMint)).body.access_token);
   const cookies = await inParallel(users, async (n) => {
     const { headers } = await call(session.url, { method: 'POST', path: `/login/user-${n}` });
@@ -51,12 +51,15 @@ export async function startSubjects(redis, { users, connections }) {
       ),
     },
     mints: {
-      'floor: login': fixed(floor.url, each(floorLogin)),
+      'floor: login': fixed(
+        floor.url,
+        each((n) => floorLogin(n)),
+      ),
       'trusted issuance': fixed(
         latchkey.url,
         each((n) => requests.issue(`minted-${n}`)),
       ),
-      'floor: login, chained': chainsOf(floor.url, floorLogin),
+      'floor: login, chained': chainsOf(floor.url, (n) => floorLogin(n)),
       'POST /token/refresh': chainsOf(latchkey.url, (n) => requests.issue(`refreshing-${n}`)),
       'oidc-provider: client credentials': fixed(oidc.url, [...each(() => oidcMint)]),
     },
@@ -65,11 +68,11 @@ export async function startSubjects(redis, { users, connections }) {
 
 const fixed = (url, list) => () => ({ url, requests: list });
 
-const floorLogin = (n) => ({
+const floorLogin = (n, kind = 'minted') => ({
   method: 'POST',
   path: '/login',
   headers: { 'content-type': 'application/json' },
-  body: JSON.stringify({ userId: `user-${n}`, platform: 'ios', deviceId: `phone-of-user-${n}` }),
+  body: JSON.stringify({ userId: `${kind}-${n}`, platform: 'ios', deviceId: `phone-of-${kind}-${n}` }),
 });
 
 const asClient = {
