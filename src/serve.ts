@@ -75,9 +75,11 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     async drain(reason, emptied) {
       draining = true;
       log.info(reason, 'draining');
+      // Before the feed ends: a lane that only loses the feed would keep its lease.
+      const handedOver = webhooks.stop();
       // Listeners come back to another node with their cursors.
       feed.close();
-      await Promise.all([drain(server, DRAIN_LIMIT_MS, emptied), webhooks.stop()]);
+      await Promise.all([drain(server, DRAIN_LIMIT_MS, emptied), handedOver]);
       leave();
     },
   };

@@ -7,7 +7,7 @@ import { answerOf } from './connect.ts';
 import { readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** How long a node that has died keeps others from delivering in its place. */
-export const WEBHOOK_LEASE_MS = 10_000;
+const WEBHOOK_LEASE_MS = 10_000;
 /** How long whoever sets a webhook may take from the list to the rules. */
 const WRITER_MS = 60_000;
 

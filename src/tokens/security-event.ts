@@ -10,7 +10,7 @@ import type { ResetReason } from './feed.ts';
 import type { SigningKeys } from './signing-keys.ts';
 
 /** Media type of RFC 8417 section 7.2, in the short form of the header (section 2.3). */
-export const SECURITY_EVENT_TYPE = 'secevent+jwt';
+const SECURITY_EVENT_TYPE = 'secevent+jwt';
 
 /** OpenID Continuous Access Evaluation Profile 1.0, section 3.1. */
 const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';

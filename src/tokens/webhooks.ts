@@ -76,12 +76,14 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
 
     async stop() {
       stopping.abort();
+      const held = new Map(lanes);
+      for (const lane of held.values()) lane.stop.abort();
       await looking;
-      const held = [...lanes];
-      for (const [, lane] of held) lane.stop.abort();
-      await Promise.all(held.map(([, lane]) => lane.ended));
+      // What the last look began has been stopped too, but holds its lease.
+      for (const [tenant, lane] of lanes) held.set(tenant, lane);
+      await Promise.all([...held.values()].map((lane) => lane.ended));
       // A lease that cannot be given back runs out by itself.
-      await Promise.allSettled(held.map(([tenant]) => webhooks.release(tenant, owner)));
+      await Promise.allSettled([...held.keys()].map((tenant) => webhooks.release(tenant, owner)));
     },
   };
 }
