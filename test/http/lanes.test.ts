@@ -231,3 +231,26 @@ describe('a body says the same whole and in chunks', () => {
     expect((await send(fast, { method: 'GET', path: '/validate' })).status).toBe(401);
   });
 });
+
+describe('what keeps browsers from making anything of an answer', () => {
+  const PROTECTION = {
+    'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+    'strict-transport-security': 'max-age=31536000; includeSubDomains',
+  };
+
+  it.each(['/validate', '/healthz', '/nowhere'])('goes with the body of %s', async (path) => {
+    const { headers } = await expectSame({ method: 'GET', path });
+    expect(headers).toMatchObject(PROTECTION);
+    expect(headers).not.toHaveProperty('x-powered-by');
+  });
+
+  it('is left out where there is no body', async () => {
+    const { status, headers } = await expectSame({ method: 'GET', path: '/validate', headers: good() });
+    expect([status, headers['content-length']]).toEqual([200, '0']);
+    for (const name of Object.keys(PROTECTION)) expect(headers).not.toHaveProperty(name);
+  });
+});
