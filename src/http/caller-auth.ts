@@ -26,7 +26,7 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
   const [ofAdmin, ofGateway] = [digestOf(adminKey), digestOf(gatewayKey)];
 
   async function tokenOf(request: IncomingMessage): Promise<Token> {
-    const verdict = await judge(bearerOf(request), ANY_TENANT);
+    const verdict = await judge(bearerIn(authorizationOf(request)), ANY_TENANT);
     if (!verdict.active) throw refusalOf(verdict);
     return verdict.token;
   }
@@ -39,8 +39,9 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     }),
     // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
     bearer: (request) => {
-      if (authorizationsOf(request).length > 1) throw new LatchkeyError('token_malformed');
-      return { accessToken: bearerOf(request) };
+      const values = authorizationsOf(request);
+      if (values.length > 1) throw new LatchkeyError('token_malformed');
+      return { accessToken: bearerIn(values[0]) };
     },
     gateway: (request) => {
       const given = digestOf(keyOf(request));
@@ -80,8 +81,7 @@ function authorizationOf(request: IncomingMessage): string | undefined {
 }
 
 /** RFC 6750 section 2.1. */
-function bearerOf(request: IncomingMessage): string | undefined {
-  const value = authorizationOf(request);
+function bearerIn(value: string | undefined): string | undefined {
   if (value === undefined) return undefined;
   const [, token] = /^Bearer +(\S+) *$/i.exec(value) ?? [];
   if (token === undefined) throw new LatchkeyError('token_malformed');

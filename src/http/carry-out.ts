@@ -13,37 +13,48 @@ import { bodyReader } from './read-body.ts';
 /** What the address says: parts of the path, and the query. */
 export type AddressParts = { readonly params: unknown; readonly query: unknown };
 
+/** Of an address without parts or query. */
+export const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
+
 /** Carries out requests to one endpoint. Rejects with what is to be answered as an error. */
 export type CarryOut = (exchange: Exchange, address: AddressParts) => Promise<void>;
 
 export function createCarryOut(authenticate: Authenticate, reader: ClientReader): (spec: Endpoint) => CarryOut {
   return (spec) => {
     const readBody = bodyReader(spec);
+    const paramsOf = parser(spec.params, '');
+    const queryOf = parser(spec.query, 'query ');
+    const bodyOf = parser(spec.body, '');
     const route = pathsOf(spec)[0];
     return async (exchange, address) => {
       const { request, response } = exchange;
       exchange.route = route;
       const body = readBody && ((await readBody(request, response)) ?? (spec.bodyRequired ? undefined : {}));
-      const caller = await authenticate(spec.caller, request);
+      const known = authenticate(spec.caller, request);
+      const caller = known instanceof Promise ? await known : known;
       const reply = await spec.handle({
         caller,
         request,
         client: () => ({ ip: reader.ipOf(request), userAgent: reader.userAgentOf(request) }),
-        params: parse(spec.params, address.params, ''),
-        query: parse(spec.query, address.query, 'query '),
-        body: parse(spec.body, body, ''),
+        params: paramsOf(address.params),
+        query: queryOf(address.query),
+        body: bodyOf(body),
       });
       await send(spec, reply, exchange);
     };
   };
 }
 
-function parse(schema: z.ZodType | undefined, value: unknown, place: string): unknown {
-  if (schema === undefined) return {};
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, issue.path));
-  throw new LatchkeyError('invalid_request', { detail: faults.map((fault) => place + fault).join('; ') });
+/** What nothing stands for is the same every time, and worked out once. */
+function parser(schema: z.ZodType | undefined, place: string): (value: unknown) => unknown {
+  if (schema === undefined) return () => NOTHING;
+  const ofNothing = schema.safeParse(NOTHING);
+  return (value) => {
+    const parsed = value === NOTHING ? ofNothing : schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, issue.path));
+    throw new LatchkeyError('invalid_request', { detail: faults.map((fault) => place + fault).join('; ') });
+  };
 }
 
 /** A union says only that nothing fits; the faults inside the option that has the right type say what. */

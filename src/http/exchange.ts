@@ -2,13 +2,14 @@
  * Owns what every request has: an id that ties answer and log together, how its answer is written, and one line in the log.
  * The log has routes, never addresses of a resource: those hold ids of people.
  */
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../contract/errors.ts';
 import type { Logger } from '../log.ts';
 import type { ClientReader } from './client.ts';
+import { randomText } from '../tokens/random-text.ts';
 import { securityHeaders } from './security-headers.ts';
 
+const REQUEST_ID_BYTES = 16;
 const GIVEN_ID = /^[\w.-]{1,64}$/;
 const SECURITY_HEADERS = securityHeaders();
 
@@ -30,7 +31,7 @@ export type BeginExchange = (request: IncomingMessage, response: ServerResponse)
 export function createExchanges(log: Logger, client: ClientReader): BeginExchange {
   return (request, response) => {
     const given = request.headers['x-request-id'];
-    const requestId = typeof given === 'string' && GIVEN_ID.test(given) ? given : randomUUID();
+    const requestId = typeof given === 'string' && GIVEN_ID.test(given) ? given : randomText(REQUEST_ID_BYTES);
     const exchange: Exchange = { request, response, requestId, route: undefined, code: undefined };
     if (!log.isLevelEnabled('info')) return exchange;
     const startedAt = performance.now();

@@ -2,9 +2,9 @@
  * Owns the short way to the endpoints that are asked most: their paths are looked up before the router, whose search costs
  * more than the work itself. What is found here is carried out as the router would; all else goes to the router.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import { parse as parseQuery } from 'node:querystring';
-import type { CarryOut } from './carry-out.ts';
+import { NOTHING, type CarryOut } from './carry-out.ts';
 import { pathsOf } from './endpoint.ts';
 import type { Lane } from './router.ts';
 
@@ -16,7 +16,6 @@ type Route = {
 };
 type Found = { readonly run: CarryOut; readonly params: Readonly<Record<string, string>>; readonly query: string };
 
-const NOTHING = {};
 const ANY = '';
 
 export function createFastLane(lane: Lane, router: RequestListener): RequestListener {
@@ -47,22 +46,12 @@ export function createFastLane(lane: Lane, router: RequestListener): RequestList
     return undefined;
   }
 
-  async function serve(request: IncomingMessage, response: ServerResponse, found: Found): Promise<void> {
-    const exchange = begin(request, response);
-    try {
-      await found.run(exchange, {
-        params: found.params,
-        query: found.query === '' ? NOTHING : parseQuery(found.query),
-      });
-    } catch (error) {
-      answerError(exchange, error);
-    }
-  }
-
   return (request, response) => {
     const found = find(request);
-    if (found === undefined) router(request, response);
-    else void serve(request, response, found);
+    if (found === undefined) return router(request, response);
+    const exchange = begin(request, response);
+    const query = found.query === '' ? NOTHING : parseQuery(found.query);
+    found.run(exchange, { params: found.params, query }).catch((error: unknown) => answerError(exchange, error));
   };
 }
 

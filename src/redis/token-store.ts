@@ -7,6 +7,7 @@ import { LatchkeyError } from '../contract/errors.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import type {
   Decision,
+  FindToken,
   LeaseAnswer,
   LeaseChange,
   Selector,
@@ -139,6 +140,11 @@ export function createTokenStore(
     throw new LatchkeyError('login_contended');
   }
 
+  function finderOf(user: UserKey, tokenId: TokenId): FindToken {
+    const [key, fields] = [keys.tokens(user), fieldsOf(tokenId)];
+    return async () => readToken(user, tokenId, await answerOf(redis.hmget(key, ...fields)));
+  }
+
   async function renewLease(change: LeaseChange): Promise<LeaseAnswer> {
     const { tokenId, release, presence, connectionId } = change;
     const mode = release ? 'release' : 'renew';
@@ -160,9 +166,8 @@ export function createTokenStore(
       return readTokens(user, await readHash(redis, keys.tokens(user))).tokens;
     },
 
-    async find(user, tokenId) {
-      return readToken(user, tokenId, await answerOf(redis.hmget(keys.tokens(user), ...fieldsOf(tokenId))));
-    },
+    find: (user, tokenId) => finderOf(user, tokenId)(),
+    finderOf,
 
     async end(user: UserKey, selector: Selector, cause: Cause, actor: Actor) {
       const { code, event } = CAUSES[cause];

@@ -106,6 +106,8 @@ export type RotationResult =
   | { readonly kind: 'reused' }
   | { readonly kind: 'refused' };
 
+export type FindToken = () => Promise<Token | undefined>;
+
 export type TokenStore = {
   /** Time by which expiry is decided, ms since 1970. Throws `store_unavailable` while it is not known. */
   now(): number;
@@ -117,6 +119,8 @@ export type TokenStore = {
   list(user: UserKey): Promise<readonly Token[]>;
   /** One token, whatever its state; one round trip. */
   find(user: UserKey, tokenId: TokenId): Promise<Token | undefined>;
+  /** {@link TokenStore.find} for who asks of one token again and again: where it stands is worked out once. */
+  finderOf(user: UserKey, tokenId: TokenId): FindToken;
   /** Ends tokens; one round trip. Answers which it ended, oldest first: none the second time. */
   end(user: UserKey, selector: Selector, cause: Cause, actor: Actor): Promise<readonly Ended[]>;
   /** Moves a token to its next refresh token; one round trip. `refused`: it is no longer active. */

@@ -6,12 +6,12 @@ import { hash } from 'node:crypto';
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
-import { stateOf, type Token, type TokenEnd, type UserKey } from '../domain/token.ts';
+import { stateOf, type Token, type TokenEnd } from '../domain/token.ts';
 import { ACCESS_TOKEN_TYPE } from './signer.ts';
 import type { SigningKeys } from './signing-keys.ts';
-import type { TokenStore } from './store.ts';
+import type { FindToken, TokenStore } from './store.ts';
 
-/** Signatures that were verified and are remembered; about 1 KB each. */
+/** Signatures that were verified and are remembered; about 2 KB each. */
 const REMEMBERED_SIGNATURES = 20_000;
 /** The least time between two notes of "last seen" of one token. */
 const TOUCH_EVERY_MS = 60_000;
@@ -45,18 +45,18 @@ export type Judge = (accessToken: string | undefined, expected: ExpectedTenant) 
 
 /** Costs one round trip for a token that is good or was once, none for one that never was. */
 export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Judge {
-  const readClaims = createClaimsReader(keys, issuer, audience);
+  const verify = createVerifier(store, keys, issuer, audience);
   return async (accessToken, expected) => {
     if (accessToken === undefined) return { active: false, reason: 'token_missing' };
-    const read = readClaims(accessToken, store.now());
-    const claims = read instanceof Promise ? await read : read;
-    if (typeof claims === 'string') return { active: false, reason: claims };
+    const read = verify(accessToken, store.now());
+    const genuine = read instanceof Promise ? await read : read;
+    if (typeof genuine === 'string') return { active: false, reason: genuine };
+    const { claims, find } = genuine;
     if (expected !== ANY_TENANT && expected !== claims.tenant) return { active: false, reason: 'token_invalid' };
-    const user = { tenant: claims.tenant, userId: claims.sub };
-    const token = await store.find(user, claims.sid);
+    const token = await find();
     const verdict = verdictOf(token, store.now());
     if (verdict !== undefined) return verdict;
-    touchIfDue(store, user, token as Token);
+    touchIfDue(store, token as Token);
     return { active: true, claims, token: token as Token };
   };
 }
@@ -74,22 +74,22 @@ export function refusalOf({ reason, end }: Verdict & { active: false }): Latchke
   return new LatchkeyError(reason, { status: 401, ...(extra && { extra }) });
 }
 
-function touchIfDue(store: TokenStore, user: UserKey, token: Token): void {
-  if (store.now() - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(user, token.tokenId);
+function touchIfDue(store: TokenStore, token: Token): void {
+  if (store.now() - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(token, token.tokenId);
 }
 
-type ClaimsReader = (
-  accessToken: string,
-  now: number,
-) => AccessClaims | TokenReason | Promise<AccessClaims | TokenReason>;
+/** What a genuine access token says, and how to find what is on record of it. */
+type Genuine = { readonly claims: AccessClaims; readonly find: FindToken };
+
+type Verify = (accessToken: string, now: number) => Genuine | TokenReason | Promise<Genuine | TokenReason>;
 
 /** A verified signature is remembered by the digest of the token, never past its `exp`. */
-function createClaimsReader(keys: SigningKeys, issuer: string, audience: string): ClaimsReader {
+function createVerifier(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Verify {
   const keySet = createLocalJWKSet({ keys: [...keys.jwks.keys] });
   const algorithms = [...new Set(keys.jwks.keys.map((key) => key.alg))];
-  const verified = new LRUCache<string, AccessClaims>({ max: REMEMBERED_SIGNATURES });
+  const verified = new LRUCache<string, Genuine>({ max: REMEMBERED_SIGNATURES });
 
-  async function verify(accessToken: string, digest: string, now: number): Promise<AccessClaims | TokenReason> {
+  async function verify(accessToken: string, digest: string, now: number): Promise<Genuine | TokenReason> {
     try {
       const { payload } = await jwtVerify(accessToken, keySet, {
         algorithms,
@@ -100,8 +100,10 @@ function createClaimsReader(keys: SigningKeys, issuer: string, audience: string)
         requiredClaims: ['sub', 'exp', 'iat', 'jti', 'client_id', 'sid', 'tenant', 'platform', 'device_id'],
       });
       if (!isAccessClaims(payload)) return 'token_invalid';
-      verified.set(digest, payload);
-      return payload;
+      const user = { tenant: payload.tenant, userId: payload.sub };
+      const genuine = { claims: payload, find: store.finderOf(user, payload.sid) };
+      verified.set(digest, genuine);
+      return genuine;
     } catch (error) {
       return reasonOf(error);
     }
@@ -112,7 +114,7 @@ function createClaimsReader(keys: SigningKeys, issuer: string, audience: string)
     const digest = hash('sha256', accessToken, 'base64');
     const known = verified.get(digest);
     if (known === undefined) return verify(accessToken, digest, now);
-    return now < known.exp * 1000 ? known : 'token_expired';
+    return now < known.claims.exp * 1000 ? known : 'token_expired';
   };
 }
 
