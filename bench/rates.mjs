@@ -36,7 +36,7 @@ export async function startSubjects(redis, { users, connections }) {
   const chainsOf = (url, make) => async () => ({
     url,
     // From users of their own: each round begins with refresh tokens that nobody has used.
-    chains: await inParallel(connections, async (n) => (await call(url, make(n))).body.refreshToken),
+    chains: await inParallel(2 * connections, async (n) => (await call(url, make(n))).body.refreshToken),
   });
   const each = (make) => Array.from({ length: users }, (_, n) => make(n));
   return {

@@ -4,12 +4,15 @@
  * ask for the same user at a time.
  *
  * Plan: url, connections, seconds, requests [{method, path, headers, body}], or chains [refresh token] where each answer
- * brings what the next request sends. With a rate (requests a second, evenly spread) it goes by paced-load.mjs: autocannon
+ * brings what the next request sends; two for each connection, as the first is used up by the warm-up of this process, whose
+ * own first second is slow enough to be what limits a fast server. With a rate (requests a second, evenly spread) it goes by paced-load.mjs: autocannon
  * sends the requests of a second in one burst.
  */
 import { json } from 'node:stream/consumers';
 import autocannon from 'autocannon';
 import { sendPaced } from './paced-load.mjs';
+
+const WARM_UP_SECONDS = 1;
 
 const plan = await json(process.stdin);
 let [next, failed] = [0, 0];
@@ -24,7 +27,7 @@ function share() {
   const index = next;
   next += 1;
   if (plan.chains !== undefined) return [refreshes(plan.chains[index])];
-  return plan.requests.filter((_request, position) => position % plan.connections === index);
+  return plan.requests.filter((_request, position) => (index - position) % plan.connections === 0);
 }
 
 /** A refresh token is good once: each answer brings the next one. */
@@ -45,7 +48,8 @@ function refreshes(first) {
 /** As fast as they are answered. */
 async function sendAll() {
   const { url, connections, seconds } = plan;
-  const result = await autocannon({ url, connections, duration: seconds, setupClient: giveShare });
+  const warmup = { duration: WARM_UP_SECONDS };
+  const result = await autocannon({ url, connections, duration: seconds, setupClient: giveShare, warmup });
   const { requests, latency, errors, timeouts, non2xx } = result;
   return {
     rate: requests.total / result.duration,
