@@ -70,8 +70,9 @@ export function loginEndpoints(login: Login, platforms: Platforms): Endpoint[] {
   ];
 }
 
-function toRequest({ tenant, userId }: UserKey, options: LoginOptions, client: Client): LoginRequest {
-  return { ...options, tenant, userId, ...client };
+function toRequest({ tenant, userId }: UserKey, options: LoginOptions, { ip, userAgent }: Client): LoginRequest {
+  const { platform, deviceId, deviceName, evict, dryRun, interactive } = options;
+  return { tenant, userId, platform, deviceId, deviceName, evict, dryRun, interactive, ip, userAgent };
 }
 
 function replyOf(answer: LoginAnswer, platforms: Platforms): Reply {

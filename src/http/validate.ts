@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { DEFAULT_TENANT, userIdSchema } from '../contract/messages.ts';
-import { refusalOf, type AccessClaims, type Judge } from '../tokens/verdict.ts';
+import type { AccessClaims } from '../tokens/signer.ts';
+import { refusalOf, type Judge } from '../tokens/verdict.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 
 export function validateEndpoints(judge: Judge): Endpoint[] {

@@ -10,9 +10,11 @@ import type { NewToken, UserRecord } from '../tokens/store.ts';
 /** Unit separator. No stored value can contain it: ids and texts with control characters are refused at the door. */
 const US = '\u001F';
 
-/** Fields of one token in the hash; each token has the first two, the others when there is something to say. */
-export const fieldsOf = (tokenId: TokenId) =>
-  [tokenId, `${tokenId}:r`, `${tokenId}:s`, `${tokenId}:e`, `${tokenId}:l`] as const;
+/** What follows a token's id in the names of its fields; each token has the first two, the others when there is something to say. */
+const PARTS = ['', ':r', ':s', ':e', ':l'];
+
+/** Fields of one token in the hash. */
+export const fieldsOf = (tokenId: TokenId) => PARTS.map((part) => tokenId + part);
 
 type Stored = string | null | undefined;
 /** A whole hash: not an object, as a damaged one may hold any name, those of an object's own parts too. */
@@ -90,26 +92,27 @@ function hasTimes(token: Token): boolean {
 export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
   const tokens: Token[] = [];
   const unreadable: TokenId[] = [];
-  for (const tokenId of tokenIdsOf(fields.keys())) {
-    const token = readToken(
-      user,
-      tokenId,
-      fieldsOf(tokenId).map((field) => fields.get(field)),
-    );
+  for (const [tokenId, values] of valuesByToken(fields)) {
+    const token = readToken(user, tokenId, values);
     if (token === undefined) unreadable.push(tokenId);
     else tokens.push(token);
   }
   return { tokens: tokens.toSorted((a, b) => a.seq - b.seq), unreadable };
 }
 
-function tokenIdsOf(names: Iterable<string>): Set<TokenId> {
-  const ids = new Set<TokenId>();
-  for (const name of names) {
+function valuesByToken(fields: Fields): Map<TokenId, Stored[]> {
+  const found = new Map<TokenId, Stored[]>();
+  for (const [name, value] of fields) {
     const cut = name.indexOf(':');
     // The hash's own fields, :v and :q, begin with it.
-    if (cut !== 0 && name !== '') ids.add(cut < 0 ? name : name.slice(0, cut));
+    if (cut === 0 || name === '') continue;
+    const tokenId = cut < 0 ? name : name.slice(0, cut);
+    const values = found.get(tokenId) ?? PARTS.map(() => undefined);
+    found.set(tokenId, values);
+    const part = PARTS.indexOf(cut < 0 ? '' : name.slice(cut));
+    if (part >= 0) values[part] = value;
   }
-  return ids;
+  return found;
 }
 
 /** As the scripts compute it: version of the tokens, then revision of the user. */

@@ -87,7 +87,7 @@ export function createKeys(prefix: string, shards: number): Keys {
     webhooks: () => `${prefix}:webhooks`,
     settings: () => `${prefix}:settings`,
     longest: () => `${prefix}:longest`,
-    member: (user) => placeOf(user).member,
+    member: memberOf,
     memberPrefix,
     userOf: (member) => {
       const [tenant = '', userId = ''] = member.split(':').map(decodeURIComponent);

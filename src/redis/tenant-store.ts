@@ -25,10 +25,22 @@ export function readPolicyChoice(text: string | undefined): PolicyChoice | undef
 }
 
 export function createTenantStore({ redis, keys, clock, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
+  /** Of tenants that were asked for in this turn of the loop: who asks for the same one shares the reply. */
+  const asked = new Map<string, Promise<StoredTenant | undefined>>();
+
+  async function read(tenant: string): Promise<StoredTenant | undefined> {
+    const [version, config] = await answerOf(redis.hmget(keys.tenant(tenant), 'version', 'config'));
+    return version && config ? { version: Number(version), config: readConfig(config) } : undefined;
+  }
+
   return {
-    async find(tenant) {
-      const [version, config] = await answerOf(redis.hmget(keys.tenant(tenant), 'version', 'config'));
-      return version && config ? { version: Number(version), config: readConfig(config) } : undefined;
+    find(tenant) {
+      const known = asked.get(tenant);
+      if (known !== undefined) return known;
+      const found = read(tenant);
+      asked.set(tenant, found);
+      setImmediate(() => asked.delete(tenant));
+      return found;
     },
 
     async put(tenant, config, expected): Promise<StoredTenant | undefined> {

@@ -27,6 +27,7 @@ export function planLogin(incoming: Incoming, state: Snapshot, rules: Rules): Pl
 
 /** Leases count only while presence is on; a token from before it was on has held its seat since it was last seen. */
 function withLease(token: Token, { presence }: Rules): Token {
+  if (presence === undefined && token.lease === undefined) return token;
   const { lease, ...rest } = token;
   if (presence === undefined) return rest;
   return { ...rest, lease: lease ?? { expiresAt: token.lastSeenAt + presence.leaseMs, graceMs: presence.graceMs } };

@@ -3,7 +3,7 @@
  * Nothing secret is stored: the MAC is under the deployment's REFRESH_SECRET and a salt in the token's record, so the
  * same generation always has the same text. Must not know the store or which generation is in force.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 import type { Token, TokenId, UserKey } from '../domain/token.ts';
 import { randomText } from './random-text.ts';
 
@@ -30,7 +30,8 @@ export function makeSalt(): string {
 }
 
 export function createRefreshTokens(secret: string): RefreshTokens {
-  const macOf = (locator: string, salt: string) => createHmac('sha256', secret).update(`${salt}.${locator}`).digest();
+  const key = createSecretKey(secret, 'utf8');
+  const macOf = (locator: string, salt: string) => createHmac('sha256', key).update(`${salt}.${locator}`).digest();
   return {
     make(token, generation) {
       const parts = [token.tenant, token.userId, token.tokenId, generation];

@@ -7,7 +7,7 @@ import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
 import { stateOf, type Token, type TokenEnd } from '../domain/token.ts';
-import { ACCESS_TOKEN_TYPE } from './signer.ts';
+import { ACCESS_TOKEN_TYPE, type AccessClaims } from './signer.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { FindToken, TokenStore } from './store.ts';
 
@@ -17,21 +17,6 @@ const REMEMBERED_SIGNATURES = 20_000;
 const TOUCH_EVERY_MS = 60_000;
 /** Longer is not ours: no claim of ours is longer than 128 characters. */
 const MAX_LENGTH = 8192;
-
-/** Claims of an access token: RFC 9068 section 2.2, and `sid`, `tenant`, `platform`, `device_id` of our own. */
-export type AccessClaims = {
-  readonly iss: string;
-  readonly aud: string | string[];
-  readonly sub: string;
-  readonly client_id: string;
-  readonly jti: string;
-  readonly iat: number;
-  readonly exp: number;
-  readonly sid: string;
-  readonly tenant: string;
-  readonly platform: string;
-  readonly device_id: string;
-};
 
 export type Verdict =
   | { readonly active: true; readonly claims: AccessClaims; readonly token: Token }
