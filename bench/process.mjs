@@ -1,4 +1,4 @@
-/** Owns what one process of Latchkey is like under load: latency, the loop while passwords are checked, memory, start. */
+/** Owns what one process of Latchkey is like under load: the loop while passwords are checked, memory, start. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { call, inParallel } from './lib/call.mjs';
 import { requests, startLatchkey } from './lib/latchkey.mjs';
@@ -6,11 +6,6 @@ import { runLoad, startRedis } from './lib/processes.mjs';
 
 const MIB = 1024 * 1024;
 const PASSWORDS_AT_ONCE = 50;
-
-/** p50 and p99 of GET /validate (ms) at a rate. */
-export function measureLatency({ plan, rate, seconds, connections }) {
-  return runLoad({ ...plan, connections, seconds, rate: Math.round(rate) });
-}
 
 /** Delay of the event loop (ms) while so many people log in with a password at once, several times over. */
 export async function measureLoopDelay({ times }) {

@@ -1,21 +1,26 @@
-/** Owns how rates are compared: in rounds, all subjects one after the other in each, so that a slow minute slows all. */
+/** Owns how subjects are compared: in rounds, all one after the other in each, so that a slow minute slows all. */
 import { runLoad } from './processes.mjs';
 
 /**
  * @param subjects name -> () => plan of load.mjs, asked for anew before each round
- * @returns name -> the rate of each round (requests a second)
+ * @param rate even, in requests a second; as fast as they are answered when absent
+ * @returns name -> what the load tells of each round
  */
-export async function measureRates(subjects, { rounds, seconds, warmUpSeconds, connections }) {
+export async function measureRounds(subjects, { rounds, seconds, warmUpSeconds, connections, rate }) {
+  const load = async (name, time) => runLoad({ ...(await subjects[name]()), connections, rate, seconds: time });
   const names = Object.keys(subjects);
-  for (const name of names) await runLoad({ ...(await subjects[name]()), connections, seconds: warmUpSeconds });
-  const rates = Object.fromEntries(names.map((name) => [name, []]));
+  for (const name of names) await load(name, warmUpSeconds);
+  const results = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round += 1) {
-    for (const name of round % 2 ? names.toReversed() : names) {
-      const { rate } = await runLoad({ ...(await subjects[name]()), connections, seconds });
-      rates[name].push(rate);
-    }
+    for (const name of round % 2 ? names.toReversed() : names) results[name].push(await load(name, seconds));
   }
-  return rates;
+  return results;
+}
+
+/** The same; name -> the rate of each round (requests a second). */
+export async function measureRates(subjects, settings) {
+  const results = await measureRounds(subjects, settings);
+  return Object.fromEntries(Object.entries(results).map(([name, of]) => [name, of.map(({ rate }) => rate)]));
 }
 
 /** Median and spread. */
