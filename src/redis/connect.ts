@@ -70,25 +70,42 @@ export function connectRedis(target: RedisTarget): RedisClient {
 
 /**
  * What is sent within one turn of the loop goes out in one write. Every command is still one of its own: it fails, and is
- * answered, by itself.
+ * answered, by itself. Replies come in the order of the commands, so nothing may pass what has been gathered.
  */
 class GatheringRedis extends Redis {
-  #held: Redis['stream'] | undefined;
+  /** What has not been written yet, and the connection that it was meant for: no other one is sent it. */
+  #gathered: { text: string; readonly stream: Redis['stream'] } | undefined;
+  /** In the form in which the client takes the place where a pipeline gathers its commands. */
+  readonly #gatherer = {
+    isPipeline: true as const,
+    destination: { redis: this },
+    write: (data: string | Buffer) => this.#gather(data),
+  };
 
-  override sendCommand(...args: Parameters<Redis['sendCommand']>): unknown {
-    this.#hold();
-    return super.sendCommand(...args);
+  override sendCommand(...[command, stream]: Parameters<Redis['sendCommand']>): unknown {
+    if (stream === undefined && this.status === 'ready') return super.sendCommand(command, this.#gatherer);
+    // A pipeline, or the client while it connects, writes by itself.
+    this.#flush();
+    return super.sendCommand(command, stream);
   }
 
-  #hold(): void {
+  #gather(data: string | Buffer): void {
     const { stream } = this;
-    if (this.#held !== undefined || !(stream as Redis['stream'] | undefined)?.writable) return;
-    this.#held = stream;
-    stream.cork();
-    setImmediate(() => {
-      this.#held = undefined;
-      stream.uncork();
-    });
+    if (typeof data !== 'string') {
+      this.#flush();
+      stream.write(data);
+    } else if (this.#gathered?.stream === stream) {
+      this.#gathered.text += data;
+    } else {
+      this.#gathered = { text: data, stream };
+      setImmediate(() => this.#flush());
+    }
+  }
+
+  #flush(): void {
+    const gathered = this.#gathered;
+    this.#gathered = undefined;
+    if (gathered?.stream.writable) gathered.stream.write(gathered.text);
   }
 }
 
