@@ -4,9 +4,9 @@
  * ask for the same user at a time.
  *
  * Plan: url, connections, seconds, requests [{method, path, headers, body}], or chains [refresh token] where each answer
- * brings what the next request sends; two for each connection, as the first is used up by the warm-up of this process, whose
- * own first second is slow enough to be what limits a fast server. With a rate (requests a second, evenly spread) it goes by paced-load.mjs: autocannon
- * sends the requests of a second in one burst.
+ * brings what the next request sends; two for each connection, as the warm-up uses up the first. The warm-up is that of this
+ * process: its own first second is slow enough to be what limits a fast server. With a rate (requests a second, evenly
+ * spread) it goes by paced-load.mjs: autocannon sends the requests of a second in one burst.
  */
 import { json } from 'node:stream/consumers';
 import autocannon from 'autocannon';
