@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../contract/errors.ts';
 import type { Logger } from '../log.ts';
-import type { ClientReader } from './client.ts';
 import { randomText } from '../tokens/random-text.ts';
+import type { ClientReader } from './client.ts';
 import { securityHeaders } from './security-headers.ts';
 
 const REQUEST_ID_BYTES = 16;

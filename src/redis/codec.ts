@@ -10,7 +10,10 @@ import type { NewToken, UserRecord } from '../tokens/store.ts';
 /** Unit separator. No stored value can contain it: ids and texts with control characters are refused at the door. */
 const US = '\u001F';
 
-/** What follows a token's id in the names of its fields; each token has the first two, the others when there is something to say. */
+/**
+ * What follows a token's id in the names of its fields. Each token has the first two, the others when there is something
+ * to say.
+ */
 const PARTS = ['', ':r', ':s', ':e', ':l'];
 
 /** Fields of one token in the hash. */

@@ -25,7 +25,7 @@ export function readPolicyChoice(text: string | undefined): PolicyChoice | undef
 }
 
 export function createTenantStore({ redis, keys, clock, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
-  /** Of tenants that were asked for in this turn of the loop: who asks for the same one shares the reply. */
+  /** Of tenants that were asked for in this turn of the loop: who asks for the same one shares the reply (decision 13). */
   const asked = new Map<string, Promise<StoredTenant | undefined>>();
 
   async function read(tenant: string): Promise<StoredTenant | undefined> {
