@@ -11,26 +11,26 @@ local expected, token_id, record, renewal, expires_at, detail = ARGV[5], ARGV[6]
 local lease, displacements, remembered = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
 local max_tombstones, forget_count = tonumber(ARGV[14]), tonumber(ARGV[15])
 
+local held, version, last_seq = unpack(redis.call('HMGET', TOKENS, token_id, ':v', ':q'))
 -- The same login sent twice is applied once.
-if redis.call('HEXISTS', TOKENS, token_id) == 1 then return { 'APPLIED', NOW } end
-if version() ~= expected then
+if held then return { 'APPLIED', NOW } end
+if (version or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0') ~= expected then
   return { 'CONFLICT', NOW, redis.call('HGETALL', TOKENS), redis.call('HGETALL', USER) }
 end
+local seq, next_version = integer(tonumber(last_seq or '0') + 1), version_after(version)
 
 for i = 16, 15 + forget_count do forget(ARGV[i]) end
 for i = 16 + forget_count, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 
-local seq = redis.call('HINCRBY', TOKENS, ':q', 1)
-redis.call('HSET', TOKENS, token_id, seq .. US .. record, token_id .. ':r', renewal)
+redis.call('HSET', TOKENS, token_id, seq .. US .. record, token_id .. ':r', renewal, ':q', seq, ':v', next_version)
 if lease ~= '' then redis.call('HSET', TOKENS, token_id .. ':l', lease) end
 if remembered > 0 and displacements > 0 then
   local known = redis.call('HGET', TOKENS, ':d')
   local times = known and split(known) or {}
-  for _ = 1, displacements do times[#times + 1] = integer(NOW) end
+  for _ = 1, displacements do times[#times + 1] = NOW_TEXT end
   redis.call('HSET', TOKENS, ':d', table.concat(times, US, math.max(1, #times - remembered + 1)))
 end
-change_tokens()
 keep_until(tonumber(expires_at))
 if 16 + forget_count <= #ARGV then trim_tombstones(max_tombstones) end
-emit('token.issued', token_id, split(record)[1], tonumber(split(renewal)[2]), detail)
+emit('token.issued', token_id, part(record, 1), tonumber(part(renewal, 2)), detail)
 return { 'APPLIED', NOW }

@@ -11,6 +11,8 @@ local function integer(number)
   return string.format('%.0f', number)
 end
 
+local NOW_TEXT = integer(NOW)
+
 local function split(text)
   local parts, from = {}, 1
   while true do
@@ -24,17 +26,31 @@ local function split(text)
   end
 end
 
+-- One of the values that split() gives, alone; '' where there are not so many.
+local function part(text, index)
+  local from = 1
+  for _ = 2, index do from = (string.find(text, US, from, true) or #text) + 1 end
+  local to = string.find(text, US, from, true)
+  return string.sub(text, from, to and to - 1)
+end
+
+-- Gives a key so many ms to live from now. Never shortens its life: another node may know already of a longer time.
+local function lengthen(key, ms)
+  local life = integer(ms)
+  -- To GT a key without an end lives for ever.
+  if redis.call('PEXPIRE', key, life, 'GT') == 0 then redis.call('PEXPIRE', key, life, 'NX') end
+end
+
 -- The streams that this script has written to.
 local told = {}
 
 -- Appends a packed event to a stream, which keeps so many ms of the past, and gives readers a hint that may get lost: one
 -- for all that a script appends, as readers see nothing of it before its end.
 local function append(stream, kept_ms, packed)
-  local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
-  if told[stream] then return entry end
+  if told[stream] then return redis.call('XADD', stream, '*', 'e', packed) end
   told[stream] = true
-  -- Never shorter: another node may know already of a longer time.
-  if redis.call('PTTL', stream) < kept_ms then redis.call('PEXPIRE', stream, integer(kept_ms)) end
+  local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
+  lengthen(stream, kept_ms)
   redis.call('PUBLISH', stream, entry)
   return entry
 end

@@ -18,7 +18,7 @@ end
 local ended = {}
 if #ARGV > 10 then ended = end_all(active_tokens(), ARGV[11], ARGV[12], ARGV[13]) end
 
-redis.call('HSETNX', USER, 'createdAt', integer(NOW))
+redis.call('HSETNX', USER, 'createdAt', NOW_TEXT)
 redis.call('ZADD', KEYS[5], 0, ARGV[5])
 change_user()
 if password ~= '' then
@@ -30,7 +30,7 @@ if block == 'set' then
   local current = blocked_until()
   if not current or until_ms == 0 or (current ~= 0 and until_ms >= current) then
     redis.call('ZADD', KEYS[6], 0, ARGV[5])
-    redis.call('HSET', USER, 'blockedUntil', integer(until_ms), 'blockReason', reason, 'blockedAt', integer(NOW))
+    redis.call('HSET', USER, 'blockedUntil', integer(until_ms), 'blockReason', reason, 'blockedAt', NOW_TEXT)
   end
   emit('user.blocked', '', '', nil, detail)
 elseif block == 'lift' then

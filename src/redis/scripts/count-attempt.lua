@@ -14,14 +14,14 @@ if limit > 0 then
   local counted, started = unpack(redis.call('HMGET', KEYS[1], count, start))
   if not started or tonumber(started) + window_ms <= NOW then
     counted, started = 0, NOW
-    redis.call('HSET', KEYS[1], count, 0, start, integer(NOW))
+    redis.call('HSET', KEYS[1], count, 0, start, NOW_TEXT)
   end
   if tonumber(counted) >= limit then
     waits[1] = tonumber(started) + window_ms - NOW
   else
     redis.call('HINCRBY', KEYS[1], count, 1)
   end
-  if redis.call('PTTL', KEYS[1]) < window_ms then redis.call('PEXPIRE', KEYS[1], integer(window_ms)) end
+  lengthen(KEYS[1], window_ms)
 end
 for i = 4, #ARGV do
   waits[#waits + 1] = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'l:' .. ARGV[i]) or '0') - NOW)

@@ -10,10 +10,10 @@ local kind, first_to_lock, first_ms, longest_ms, memory_ms = ARGV[1], tonumber(A
 local last = tonumber(redis.call('HGET', KEYS[1], 'a:' .. kind) or '0')
 if NOW - last > memory_ms then redis.call('HDEL', KEYS[1], 'f:' .. kind, 'l:' .. kind) end
 local failures = redis.call('HINCRBY', KEYS[1], 'f:' .. kind, 1)
-redis.call('HSET', KEYS[1], 'a:' .. kind, integer(NOW))
-if redis.call('PTTL', KEYS[1]) < memory_ms then redis.call('PEXPIRE', KEYS[1], integer(memory_ms)) end
+redis.call('HSET', KEYS[1], 'a:' .. kind, NOW_TEXT)
+lengthen(KEYS[1], memory_ms)
 if failures < first_to_lock then return { 'COUNTED', NOW, 0 } end
 local lock_ms = math.min(longest_ms, first_ms * 2 ^ math.min(30, failures - first_to_lock))
 redis.call('HSET', KEYS[1], 'l:' .. kind, integer(NOW + lock_ms))
-if redis.call('PTTL', KEYS[1]) < lock_ms then redis.call('PEXPIRE', KEYS[1], integer(lock_ms)) end
+lengthen(KEYS[1], lock_ms)
 return { 'COUNTED', NOW, lock_ms }

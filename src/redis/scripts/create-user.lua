@@ -5,7 +5,7 @@
 -- Events none
 
 if redis.call('HEXISTS', USER, 'createdAt') == 1 then return { 'EXISTS', NOW } end
-redis.call('HSET', USER, 'password', ARGV[6], 'createdAt', integer(NOW))
+redis.call('HSET', USER, 'password', ARGV[6], 'createdAt', NOW_TEXT)
 change_user()
 redis.call('ZADD', KEYS[5], 0, ARGV[5])
 return { 'CREATED', NOW, redis.call('HGETALL', USER) }

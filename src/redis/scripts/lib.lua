@@ -19,28 +19,28 @@ local MAX_TOMBSTONES = 100
 local FIELDS_PER_TOMBSTONE = 3
 
 -- Versions start at the time, so that a hash which expired and came again never repeats one.
-local function version()
-  return (redis.call('HGET', TOKENS, ':v') or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0')
+local function version_after(version)
+  return integer(version and tonumber(version) + 1 or NOW_US)
 end
 
 local function change_tokens()
-  if redis.call('HSETNX', TOKENS, ':v', integer(NOW_US)) == 0 then redis.call('HINCRBY', TOKENS, ':v', 1) end
+  redis.call('HSET', TOKENS, ':v', version_after(redis.call('HGET', TOKENS, ':v')))
 end
 
 local function change_user()
-  if redis.call('HSETNX', USER, 'rev', integer(NOW_US)) == 0 then redis.call('HINCRBY', USER, 'rev', 1) end
+  redis.call('HSET', USER, 'rev', version_after(redis.call('HGET', USER, 'rev')))
 end
 
 -- The hash lives as long as its last token; each token's own end is in its record.
 local function keep_until(ms)
-  if redis.call('PEXPIRETIME', TOKENS) < ms then redis.call('PEXPIREAT', TOKENS, integer(ms)) end
+  lengthen(TOKENS, ms - NOW)
 end
 
 -- Appends to the feed and to the user's history.
 -- detail: actor (kind, platform, deviceName, policy, reason), ip, conflicts, code that the device is told
 local function emit(event, id, platform, exp_ms, detail)
   local exp = exp_ms and integer(math.ceil(exp_ms / 1000)) or ''
-  local packed = table.concat({ event, TENANT, USER_ID, id, platform, integer(NOW), exp, detail }, US)
+  local packed = table.concat({ event, TENANT, USER_ID, id, platform, NOW_TEXT, exp, detail }, US)
   local is_first = not told[EVENTS]
   local entry = append(EVENTS, EVENTS_KEPT_MS, packed)
   local length = redis.call('LPUSH', HISTORY, entry .. US .. packed)
@@ -59,13 +59,13 @@ end
 
 -- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
 local function end_token(id, code, event, actor)
-  local platform = split(redis.call('HGET', TOKENS, id))[2]
-  local access_expires_at = tonumber(split(redis.call('HGET', TOKENS, id .. ':r'))[2])
+  local core, renewal, lease = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':l'))
+  local platform, access_expires_at = part(core, 2), tonumber(part(renewal, 2))
   if code == '' then
     forget(id)
   else
-    redis.call('HSET', TOKENS, id .. ':e', code .. US .. integer(NOW) .. US .. actor)
-    redis.call('HDEL', TOKENS, id .. ':l')
+    redis.call('HSET', TOKENS, id .. ':e', code .. US .. NOW_TEXT .. US .. actor)
+    if lease then redis.call('HDEL', TOKENS, id .. ':l') end
   end
   emit(event, id, platform, access_expires_at, detail_of(actor, code))
   return platform
@@ -104,13 +104,13 @@ local function trim_tombstones(max)
   for field, value in pairs(all) do
     if string.sub(field, -2) == ':e' then
       local id = string.sub(field, 1, -3)
-      ended[#ended + 1] = { id = id, at = tonumber(split(value)[2]), seq = tonumber(split(all[id] or '0')[1]) }
+      ended[#ended + 1] = { id = id, at = tonumber(part(value, 2)), seq = tonumber(part(all[id] or '0', 1)) }
     end
   end
   table.sort(ended, function(a, b) return a.at < b.at or (a.at == b.at and a.seq < b.seq) end)
   for i = 1, #ended - max do
     local id = ended[i].id
-    if tonumber(split(all[id .. ':r'] or US .. '0')[2]) <= NOW then forget(id) end
+    if tonumber(part(all[id .. ':r'] or US .. '0', 2)) <= NOW then forget(id) end
   end
 end
 

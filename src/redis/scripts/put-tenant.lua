@@ -11,6 +11,6 @@ if ARGV[3] ~= '' and ARGV[3] ~= current then return { 'MISMATCH', NOW } end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[1], 'config', ARGV[4])
 -- Whoever takes it up later has to know since when it was wanted.
-if ARGV[6] == '' then redis.call('DEL', KEYS[3]) else redis.call('HSETNX', KEYS[3], 'since', integer(NOW)) end
-append(KEYS[2], tonumber(ARGV[2]), table.concat({ 'tenant.changed', ARGV[1], '', '', '', integer(NOW), '', ARGV[5] }, US))
+if ARGV[6] == '' then redis.call('DEL', KEYS[3]) else redis.call('HSETNX', KEYS[3], 'since', NOW_TEXT) end
+append(KEYS[2], tonumber(ARGV[2]), table.concat({ 'tenant.changed', ARGV[1], '', '', '', NOW_TEXT, '', ARGV[5] }, US))
 return { 'CHANGED', NOW, version }

@@ -10,7 +10,7 @@ local core, stored, seen, ended, lease = unpack(redis.call('HMGET', TOKENS, id, 
 
 if not core or not stored then return { 'UNKNOWN', NOW } end
 if ended then return { 'ENDED', NOW, ended } end
-local seen_at = tonumber(seen or split(core)[5])
+local seen_at = tonumber(seen or part(core, 5))
 if is_expired(split(stored), seen_at) then return { 'EXPIRED', NOW } end
 
 -- Without a lease of its own the token has held its seat since it was last seen.
@@ -18,7 +18,7 @@ local parts = lease and split(lease) or { integer(seen_at + lease_ms), integer(g
 if releasing then
   if parts[3] ~= connection then return { 'KEPT', NOW } end
   if lease_ms > 0 and tonumber(parts[1]) > NOW then
-    redis.call('HSET', TOKENS, id .. ':l', table.concat({ integer(NOW), integer(grace_ms), connection }, US))
+    redis.call('HSET', TOKENS, id .. ':l', table.concat({ NOW_TEXT, integer(grace_ms), connection }, US))
   end
   return { 'RENEWED', NOW }
 end
@@ -30,5 +30,5 @@ elseif lease then
   -- Should presence be switched on again, a lease of the past must not speak against a token that is in use.
   redis.call('HDEL', TOKENS, id .. ':l')
 end
-if NOW - seen_at >= SEEN_EVERY_MS then redis.call('HSET', TOKENS, id .. ':s', integer(NOW)) end
+if NOW - seen_at >= SEEN_EVERY_MS then redis.call('HSET', TOKENS, id .. ':s', NOW_TEXT) end
 return { 'RENEWED', NOW }

@@ -13,22 +13,22 @@ local core, stored, seen, ended = unpack(redis.call('HMGET', TOKENS, id, id .. '
 if not core or not stored then return { 'UNKNOWN', NOW } end
 if ended then return { 'ENDED', NOW, ended } end
 local renewal = split(stored)
-if is_expired(renewal, tonumber(seen or split(core)[5])) then return { 'EXPIRED', NOW } end
+if is_expired(renewal, tonumber(seen or part(core, 5))) then return { 'EXPIRED', NOW } end
 
 local generation, rotated_at = tonumber(renewal[3]), tonumber(renewal[4])
 local access_expires_at = integer(math.max(tonumber(ARGV[9]), tonumber(renewal[2])))
 
 -- A generation ahead of the record was signed by us and lost by a Redis that came back without its last second.
 if presented >= generation then
-  local renewed = { ARGV[8], access_expires_at, integer(presented + 1), integer(NOW), ARGV[10] }
-  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewed, US), id .. ':s', integer(NOW))
+  local renewed = { ARGV[8], access_expires_at, integer(presented + 1), NOW_TEXT, ARGV[10] }
+  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewed, US), id .. ':s', NOW_TEXT)
   keep_until(tonumber(ARGV[8]))
   return { 'ROTATED', NOW, presented + 1, tonumber(ARGV[8]) }
 end
 if presented == generation - 1 and NOW - rotated_at < grace_ms then
   renewal[2] = access_expires_at
-  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', integer(NOW))
+  redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', NOW_TEXT)
   return { 'REPEATED', NOW, generation, tonumber(renewal[1]) }
 end
-end_all({ { id = id, platform = split(core)[2] } }, ARGV[11], ARGV[12], ARGV[13])
+end_all({ { id = id, platform = part(core, 2) } }, ARGV[11], ARGV[12], ARGV[13])
 return { 'REUSED', NOW }

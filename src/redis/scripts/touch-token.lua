@@ -7,6 +7,6 @@
 local id = ARGV[5]
 local core, stored, seen, ended = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s', id .. ':e'))
 if not core or not stored or ended then return { 'SKIPPED', NOW } end
-if is_expired(split(stored), tonumber(seen or split(core)[5])) then return { 'SKIPPED', NOW } end
-redis.call('HSET', TOKENS, id .. ':s', integer(NOW))
+if is_expired(split(stored), tonumber(seen or part(core, 5))) then return { 'SKIPPED', NOW } end
+redis.call('HSET', TOKENS, id .. ':s', NOW_TEXT)
 return { 'TOUCHED', NOW }
