@@ -8,6 +8,7 @@ import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 
 const US = '\u001F';
 const DAY_MS = 86_400_000;
+const FAR_MS = 4_000_000_000_000;
 const user = { tenant: 'default', userId: 'ada' };
 const login = { kind: 'login', platform: 'ios' } as const;
 
@@ -22,17 +23,17 @@ afterAll(() => redis.disconnect());
 function newUser() {
   const keys = createKeys(testPrefix(), 1);
   const four = [keys.tokens(user), keys.user(user), keys.history(user), keys.events(0)] as const;
-  const expiresAt = 4_000_000_000_000;
   const record = ['ios', 'd1', 'phone', 1_700_000_000_000, 'salt', '::1', 'agent'].join(US);
-  const renewal = [expiresAt, expiresAt, 1, 1_700_000_000_000, 0].join(US);
-  const apply = (version: string, tokenId: string, ends: readonly string[] = []) =>
-    redis.applyLogin(
+  type More = { readonly ends?: readonly string[]; readonly expiresAt?: number; readonly eventsKeptMs?: number };
+  const apply = (version: string, tokenId: string, more: More = {}) => {
+    const { ends = [], expiresAt = FAR_MS, eventsKeptMs = DAY_MS } = more;
+    return redis.applyLogin(
       ...four,
-      ...([user.tenant, user.userId, DAY_MS, DAY_MS] as const),
+      ...([user.tenant, user.userId, eventsKeptMs, DAY_MS] as const),
       version,
       tokenId,
       record,
-      renewal,
+      [expiresAt, expiresAt, 1, 1_700_000_000_000, 0].join(US),
       expiresAt,
       packDetail(login, '::1', []),
       '',
@@ -42,6 +43,7 @@ function newUser() {
       0,
       ...ends,
     );
+  };
   const everything = async () => Promise.all(four.map(async (key) => (await redis.dumpBuffer(key))?.toString('hex')));
   const version = async () => `${(await redis.hget(keys.tokens(user), ':v')) ?? '0'}-0`;
   return { keys, apply, everything, version };
@@ -53,9 +55,9 @@ describe('apply-login.lua', () => {
     expect((await apply('0-0', 'first'))[0]).toBe('APPLIED');
     const kick = ['first', 'token_kicked', 'token.kicked', packActor(login)];
     const before = await version();
-    expect((await apply(before, 'second', kick))[0]).toBe('APPLIED');
+    expect((await apply(before, 'second', { ends: kick }))[0]).toBe('APPLIED');
     const after = await everything();
-    expect((await apply(before, 'second', kick))[0]).toBe('APPLIED');
+    expect((await apply(before, 'second', { ends: kick }))[0]).toBe('APPLIED');
     expect(await everything()).toEqual(after);
   });
 
@@ -76,5 +78,35 @@ describe('apply-login.lua', () => {
     for (const tokenId of ['a', 'b', 'c']) await apply(await version(), tokenId);
     const records = await redis.hmget(keys.tokens(user), 'a', 'b', 'c');
     expect(records.map((record) => record?.split(US)[0])).toEqual(['1', '2', '3']);
+  });
+
+  it('keeps tokens until the last of them expires, and events as long as the longest asked for', async () => {
+    const { keys, apply, version } = newUser();
+    const lives = async () => [await redis.pexpiretime(keys.tokens(user)), await redis.pttl(keys.events(0))] as const;
+    await apply('0-0', 'a', { expiresAt: FAR_MS, eventsKeptMs: DAY_MS });
+    await apply(await version(), 'short', { expiresAt: FAR_MS - DAY_MS, eventsKeptMs: DAY_MS / 2 });
+    const [kept, events] = await lives();
+    expect(kept).toBe(FAR_MS);
+    expect(events).toBeGreaterThan(DAY_MS / 2);
+    await apply(await version(), 'long', { expiresAt: FAR_MS + DAY_MS, eventsKeptMs: 2 * DAY_MS });
+    const [longer, longerEvents] = await lives();
+    expect(longer).toBe(FAR_MS + DAY_MS);
+    expect(longerEvents).toBeGreaterThan(DAY_MS);
+  });
+
+  it('ends a token by its own platform and its own last access token, and with it its lease', async () => {
+    const { keys, apply, version } = newUser();
+    await apply('0-0', 'first', { expiresAt: FAR_MS + 1 });
+    await redis.hset(keys.tokens(user), 'first:l', [FAR_MS, 0, ''].join(US));
+    await apply(await version(), 'second', { ends: ['first', 'token_kicked', 'token.kicked', packActor(login)] });
+    expect(await redis.hmget(keys.tokens(user), 'first:l', 'second:l')).toEqual([null, null]);
+    const [, kicked] = await redis.xrange(keys.events(0), '-', '+');
+    const [type, , , tokenId, platform, , exp] = kicked?.[1][1]?.split(US) ?? [];
+    expect({ type, tokenId, platform, exp }).toEqual({
+      type: 'token.kicked',
+      tokenId: 'first',
+      platform: 'ios',
+      exp: String(FAR_MS / 1000 + 1),
+    });
   });
 });
