@@ -10,6 +10,9 @@ const REPLY_WITHIN_MS = 800;
 const CONNECT_TIMEOUT_MS = 2_000;
 const LONGEST_RECONNECT_DELAY_MS = 1_000;
 
+/** Characters that are worth a write of their own: Redis works on them while this turn of the loop makes more. */
+const ENOUGH_FOR_A_WRITE = 8_192;
+
 export type RedisClient = Redis | Cluster;
 
 type HostPort = { readonly host: string; readonly port: number };
@@ -69,7 +72,7 @@ export function connectRedis(target: RedisTarget): RedisClient {
 }
 
 /**
- * What is sent within one turn of the loop goes out in one write. Every command is still one of its own: it fails, and is
+ * What is sent within one turn of the loop goes out in few writes, mostly one. Every command is still one of its own: it fails, and is
  * answered, by itself. Replies come in the order of the commands, so nothing may pass what has been gathered.
  */
 class GatheringRedis extends Redis {
@@ -96,6 +99,7 @@ class GatheringRedis extends Redis {
       stream.write(data);
     } else if (this.#gathered?.stream === stream) {
       this.#gathered.text += data;
+      if (this.#gathered.text.length >= ENOUGH_FOR_A_WRITE) this.#flush();
     } else {
       this.#gathered = { text: data, stream };
       setImmediate(() => this.#flush());

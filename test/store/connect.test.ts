@@ -1,4 +1,4 @@
-/** The connection to Redis: what one turn of the loop sends is one write, and every reply finds its command. */
+/** The connection to Redis: what one turn of the loop sends is gathered, and every reply finds its command. */
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Redis } from 'ioredis';
@@ -31,6 +31,18 @@ describe('what is sent within one turn of the loop', () => {
     const answers = numbers.map((number) => redis.echo(number));
     expect(await Promise.all(answers)).toEqual(numbers);
     expect(writes).toHaveBeenCalledTimes(1);
+  });
+
+  it('begins to go out before the turn ends when there is much of it', async () => {
+    const redis = await connected();
+    const writes = writesOf(redis);
+    const texts = numbers.map((number) => number.repeat(1000));
+    const answers = texts.map((text) => redis.echo(text));
+    const early = writes.mock.calls.map(([data]) => (data as string).length);
+    expect(early.length).toBeGreaterThan(2);
+    expect(Math.min(...early)).toBeGreaterThanOrEqual(8192);
+    expect(await Promise.all(answers)).toEqual(texts);
+    expect(writes).toHaveBeenCalledTimes(early.length + 1);
   });
 
   it('fails command by command', async () => {
