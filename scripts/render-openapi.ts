@@ -17,6 +17,7 @@ export async function renderOpenapi(): Promise<string> {
     config: loadConfig({}),
     secrets: { refreshSecret: '', adminApiKey: '', gatewayApiKey: '' },
     keys: await readKeySet(await makeKeySet('EdDSA'), 'EdDSA'),
+    signer: {} as never,
     stores: {} as never,
     feed: {} as never,
     readiness: {} as never,

@@ -34,7 +34,7 @@ import { createRefreshTokens } from './tokens/refresh-token.ts';
 import { createPresence } from './tokens/presence.ts';
 import { createRuleBook, type BaseRules } from './tokens/rules.ts';
 import { createSignOut } from './tokens/sign-out.ts';
-import { createSigner, type Signer } from './tokens/signer.ts';
+import type { Signer } from './tokens/signer.ts';
 import type { SigningKeys } from './tokens/signing-keys.ts';
 import type { Stores } from './tokens/store.ts';
 import { createTenants } from './tokens/tenants.ts';
@@ -65,12 +65,13 @@ export type AppDeps = {
   >;
   readonly secrets: Secrets;
   readonly keys: SigningKeys;
+  /** With the first of these keys. */
+  readonly signer: Signer;
   readonly stores: Stores;
   readonly feed: Feed;
   readonly readiness: Readiness;
   readonly log: Logger;
-  /** Given by who needs to see or fail them; made otherwise. */
-  readonly signer?: Signer;
+  /** Given by who needs to see them; made otherwise. */
   readonly passwords?: Passwords;
   /** Who is asked about passwords; the built-in directory otherwise. */
   readonly credentials?: Credentials;
@@ -86,11 +87,10 @@ export type App = {
 
 /** The HTTP side of Latchkey and the list of what it answers. */
 export function createApp(deps: AppDeps): App {
-  const { config, secrets, keys, log } = deps;
+  const { config, secrets, keys, signer, log } = deps;
   const { store } = deps.stores;
   const { issuer, audience, platforms } = config;
   const ruleBook = createRuleBook(baseRulesOf(config));
-  const signer = deps.signer ?? createSigner(keys, issuer, audience);
   const passwords = deps.passwords ?? createPasswords();
   const refreshTokens = createRefreshTokens(secrets.refreshSecret);
   const judge = createJudge(store, keys, issuer, audience);

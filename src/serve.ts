@@ -11,6 +11,8 @@ import type { Logger } from './log.ts';
 import { createPush } from './outbound/push.ts';
 import { createFeed } from './tokens/feed-hub.ts';
 import { createSecurityEvents } from './tokens/security-event.ts';
+import { createSigner } from './tokens/signer.ts';
+import { openSigning } from './tokens/signing.ts';
 import type { WebhookNews } from './tokens/webhook-lane.ts';
 import { createWebhooks } from './tokens/webhooks.ts';
 
@@ -36,11 +38,12 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
   const { stores, deployment, leave } = join(parts);
   const { clock, eventLog } = stores;
   const feed = createFeed(eventLog);
+  const signing = openSigning(loaded.keys);
   const webhooks = createWebhooks({
     ...stores,
     feed,
     eventLog,
-    securityEvents: createSecurityEvents(loaded.keys, config.issuer),
+    securityEvents: createSecurityEvents(signing, config.issuer),
     push: createPush(),
     news: newsTo(log),
   });
@@ -49,6 +52,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     config,
     secrets: loaded.secrets,
     keys: loaded.keys,
+    signer: createSigner(signing, config.issuer, config.audience),
     stores,
     feed,
     readiness: { isDraining: () => draining, check: () => deployment.check() },
@@ -80,6 +84,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       // Listeners come back to another node with their cursors.
       feed.close();
       await Promise.all([drain(server, DRAIN_LIMIT_MS, emptied), handedOver]);
+      await signing.close();
       leave();
     },
   };

@@ -49,9 +49,7 @@ type Source = {
   readonly imports: readonly string[];
 };
 
-const sources = filesOf('.ts')
-  .filter((file) => !file.endsWith('.d.ts'))
-  .map(readSource);
+const sources = [...filesOf('.ts'), ...filesOf('.mjs')].filter((file) => !file.endsWith('.d.ts')).map(readSource);
 const scripts = filesOf('.lua').map((file) => ({ file, text: readFileSync(join(src, file), 'utf8') }));
 
 describe('imports', () => {

@@ -17,8 +17,8 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { createLocalJWKSet, decodeProtectedHeader, generateKeyPair, exportJWK, jwtVerify, type JWK } from 'jose';
 import { loadConfig } from '../src/config.ts';
 import { loadSecrets, type LoadedSecrets } from '../src/secrets.ts';
-import { createSigner } from '../src/tokens/signer.ts';
 import { makeKeySet, readKeySet, SIGNING_ALGORITHMS, type SigningKeys } from '../src/tokens/signing-keys.ts';
+import { signerWith } from './helpers/signing.ts';
 
 const ISSUER = 'https://auth.example';
 const GIVEN = {
@@ -236,7 +236,7 @@ describe('signing keys', () => {
 
 async function signedBy(keys: SigningKeys): Promise<string> {
   const token = { tenant: 'default', userId: 'u1', tokenId: 't1', platform: 'ios', deviceId: 'd1' };
-  return createSigner(keys, ISSUER, ISSUER).sign({ ...token, accessExpiresAt: Date.now() + 600_000 }, Date.now());
+  return signerWith(keys, ISSUER).sign({ ...token, accessExpiresAt: Date.now() + 600_000 }, Date.now());
 }
 
 async function verifiedBy(keys: SigningKeys, token: string): Promise<string | undefined> {

@@ -10,7 +10,7 @@ import type { Credentials } from '../tokens/credentials.ts';
 /** OWASP's second recommended setting for argon2id: 19 MiB, 2 passes, 1 lane. */
 const ARGON2ID: Options = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 
-/** Of the four threads of the pool two stay free for signatures. */
+/** Of the four threads of the pool two stay free: signatures that are seen for the first time are checked there. */
 const HASHING_AT_ONCE = 2;
 /** Beyond it the wait would be longer than a client's patience: `overloaded`. */
 const MAX_WAITING = 200;

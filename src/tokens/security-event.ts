@@ -3,11 +3,11 @@
  * know where it is sent. All but the signature is pure.
  */
 import { hash } from 'node:crypto';
-import { SignJWT, type JWTPayload } from 'jose';
+import type { JWTPayload } from 'jose';
 import type { Event } from '../contract/events.ts';
 import { CAUSES, type ActorKind } from '../domain/token.ts';
 import type { ResetReason } from './feed.ts';
-import type { SigningKeys } from './signing-keys.ts';
+import type { Signing } from './signing.ts';
 
 /** Media type of RFC 8417 section 7.2, in the short form of the header (section 2.3). */
 const SECURITY_EVENT_TYPE = 'secevent+jwt';
@@ -40,7 +40,8 @@ export type SecurityEvents = {
   sign(event: SecurityEvent, audience: string, at: number): Promise<string>;
 };
 
-export function createSecurityEvents(keys: SigningKeys, issuer: string): SecurityEvents {
+export function createSecurityEvents(signing: Signing, issuer: string): SecurityEvents {
+  const signClaims = signing.forType(SECURITY_EVENT_TYPE);
   return {
     of(event) {
       const toe = Math.floor(Date.parse(event.at) / 1000);
@@ -56,13 +57,7 @@ export function createSecurityEvents(keys: SigningKeys, issuer: string): Securit
     },
 
     sign({ jti, claims }, audience, at) {
-      return new SignJWT(claims)
-        .setProtectedHeader({ alg: keys.algorithm, typ: SECURITY_EVENT_TYPE, kid: keys.kid })
-        .setIssuer(issuer)
-        .setAudience(audience)
-        .setJti(jti)
-        .setIssuedAt(Math.floor(at / 1000))
-        .sign(keys.privateKey);
+      return signClaims({ ...claims, iss: issuer, aud: audience, jti, iat: Math.floor(at / 1000) });
     },
   };
 }

@@ -3,9 +3,8 @@
  * Must not know whether the token is still good (verdict.ts) or where it is stored.
  */
 import { randomUUID } from 'node:crypto';
-import { CompactSign } from 'jose';
 import type { Token } from '../domain/token.ts';
-import type { SigningKeys } from './signing-keys.ts';
+import type { Signing } from './signing.ts';
 
 /** Media type of RFC 9068 section 2.1, in the short form of the header. */
 export const ACCESS_TOKEN_TYPE = 'at+jwt';
@@ -32,10 +31,11 @@ export type Signer = {
 
 export type SignedParts = Pick<Token, 'tenant' | 'userId' | 'tokenId' | 'platform' | 'deviceId' | 'accessExpiresAt'>;
 
-export function createSigner(keys: SigningKeys, issuer: string, audience: string): Signer {
+export function createSigner(signing: Signing, issuer: string, audience: string): Signer {
+  const signClaims = signing.forType(ACCESS_TOKEN_TYPE);
   return {
     sign(token, issuedAt) {
-      const claims = {
+      const claims: AccessClaims = {
         iss: issuer,
         aud: audience,
         sub: token.userId,
@@ -47,11 +47,8 @@ export function createSigner(keys: SigningKeys, issuer: string, audience: string
         tenant: token.tenant,
         platform: token.platform,
         device_id: token.deviceId,
-      } satisfies AccessClaims;
-      // RFC 7519 section 7.1: a JWT is its claims as JSON, in a JWS.
-      return new CompactSign(Buffer.from(JSON.stringify(claims)))
-        .setProtectedHeader({ alg: keys.algorithm, typ: ACCESS_TOKEN_TYPE, kid: keys.kid })
-        .sign(keys.privateKey);
+      };
+      return signClaims(claims);
     },
   };
 }

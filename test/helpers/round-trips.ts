@@ -2,8 +2,9 @@
  * Counts what a call costs in Redis round trips and in signatures. A round trip is all commands that are sent before any
  * of their replies has come: a new one begins with a command that is sent while none is under way.
  */
-import { createSigner, type Signer } from '../../src/tokens/signer.ts';
+import type { Signer } from '../../src/tokens/signer.ts';
 import type { Service } from './service.ts';
+import { signerWith } from './signing.ts';
 
 export type Cost<T> = {
   readonly result: T;
@@ -36,7 +37,7 @@ export async function countRoundTrips<T>(service: Service, call: () => Promise<T
 
 /** A signer that counts. */
 export function countingSigner(service: Service, issuer: string): { signer: Signer; signatures: () => number } {
-  const real = createSigner(service.signingKeys, issuer, issuer);
+  const real = signerWith(service.signingKeys, issuer);
   let count = 0;
   return {
     signer: {

@@ -14,9 +14,11 @@ import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
 import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
 import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
+import { createSigner } from '../../src/tokens/signer.ts';
 import { createFeed } from '../../src/tokens/feed-hub.ts';
 import { ADMIN_KEY, GATEWAY_KEY, NO_THROTTLE, REFRESH_SECRET } from './keys.ts';
 import { checkAgainstOpenapi } from './openapi-check.ts';
+import { signingWith } from './signing.ts';
 import { testPrefix, testRedisUrl } from './test-redis.ts';
 
 export { ADMIN_KEY, GATEWAY_KEY, REFRESH_SECRET };
@@ -90,6 +92,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },
     keys: signingKeys,
+    signer: createSigner(signingWith(signingKeys), config.issuer, config.audience),
     stores,
     feed,
     readiness: { isDraining: () => false, check: () => deployment.check() },

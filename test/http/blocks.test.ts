@@ -2,7 +2,6 @@
  * Blocks: of a user, for a time or until lifted. They end every token, refuse every login, and are listed.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createSigner } from '../../src/tokens/signer.ts';
 import {
   asAdmin,
   changeUser,
@@ -17,6 +16,7 @@ import {
   verdict,
 } from '../helpers/calls.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { signerWith } from '../helpers/signing.ts';
 import { testPrefix } from '../helpers/test-redis.ts';
 
 afterAll(closeServices);
@@ -131,7 +131,7 @@ describe('T14 a block with an end revokes all, refuses logins until it ends, the
   it('that lands while a login is under way stops it', async () => {
     const prefix = testPrefix();
     const plain = await startService({ prefix });
-    const signer = createSigner(plain.signingKeys, 'http://latchkey.test', 'http://latchkey.test');
+    const signer = signerWith(plain.signingKeys, 'http://latchkey.test');
     let landed = false;
     const racing = await startService({
       prefix,

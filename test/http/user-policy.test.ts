@@ -3,9 +3,9 @@
  * under way decides again when it changes.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createSigner } from '../../src/tokens/signer.ts';
 import { asAdmin, createUser, getUser, issue, listTokens, login } from '../helpers/calls.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { signerWith } from '../helpers/signing.ts';
 import { testPrefix } from '../helpers/test-redis.ts';
 
 afterAll(closeServices);
@@ -172,7 +172,7 @@ describe('the policy of a user without a record', () => {
 /** A node that calls `meanwhile` once, after a login has read and decided and before it writes. */
 async function startInterrupted(prefix: string, meanwhile: () => Promise<unknown>): Promise<Service> {
   let interrupted = false;
-  const signer = createSigner(node.signingKeys, 'http://latchkey.test', 'http://latchkey.test');
+  const signer = signerWith(node.signingKeys, 'http://latchkey.test');
   return startService({
     prefix,
     override: {

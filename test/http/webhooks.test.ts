@@ -16,6 +16,7 @@ import { asAdmin, bearer, issue, keysUnder, revokeAll } from '../helpers/calls.t
 import { until } from '../helpers/processes.ts';
 import { answer, closeReceivers, eventOf, startReceiver, type Receiver } from '../helpers/receiver.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { signingWith } from '../helpers/signing.ts';
 
 const ISSUER = 'http://latchkey.test';
 const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
@@ -73,7 +74,7 @@ function startNode(options: NodeOptions = {}): Node {
         return feed.listen(...args);
       },
     },
-    securityEvents: createSecurityEvents(at.signingKeys, ISSUER),
+    securityEvents: createSecurityEvents(signingWith(at.signingKeys), ISSUER),
     push: createPush(options.answerWithinMs),
     news,
     random: () => 0,

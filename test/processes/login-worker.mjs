@@ -11,6 +11,7 @@ import { createLogin } from '../../dist/tokens/login.js';
 import { createRefreshTokens } from '../../dist/tokens/refresh-token.js';
 import { createRuleBook } from '../../dist/tokens/rules.js';
 import { createSigner } from '../../dist/tokens/signer.js';
+import { openSigning } from '../../dist/tokens/signing.js';
 import { makeKeySet, readKeySet } from '../../dist/tokens/signing-keys.js';
 
 const { REDIS_URL, KEY_PREFIX } = process.env;
@@ -26,7 +27,7 @@ clock.observe(seconds * 1000 + microseconds / 1000, performance.now());
 
 const login = createLogin({
   store,
-  signer: createSigner(keys, 'http://latchkey.test', 'http://latchkey.test'),
+  signer: createSigner(openSigning(keys), 'http://latchkey.test', 'http://latchkey.test'),
   refreshTokens: createRefreshTokens('refresh-secret-of-the-worker-0123456789abcdef'),
   credentials: {},
   throttle: {},

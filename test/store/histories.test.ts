@@ -25,10 +25,10 @@ import { createRuleBook, type RuleBook } from '../../src/tokens/rules.ts';
 import type { ThrottleSettings, TokenStore } from '../../src/tokens/store.ts';
 import { createThrottle } from '../../src/tokens/throttle.ts';
 import { createSignOut, type LogoutScope, type RevokeFilter } from '../../src/tokens/sign-out.ts';
-import { createSigner } from '../../src/tokens/signer.ts';
 import { makeKeySet, readKeySet } from '../../src/tokens/signing-keys.ts';
 import { createUsers } from '../../src/tokens/users.ts';
 import { createJudge } from '../../src/tokens/verdict.ts';
+import { signerWith } from '../helpers/signing.ts';
 import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 
 const HISTORIES = 2_000;
@@ -139,7 +139,7 @@ async function openLane(index: number) {
   const sentAt = performance.now();
   const [seconds, microseconds] = await redis.time();
   clock.observe(Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000), sentAt);
-  const signer = createSigner(keySet, ISSUER, ISSUER);
+  const signer = signerWith(keySet, ISSUER);
   const refreshTokens = createRefreshTokens('refresh-secret-of-the-histories-0123456789');
   const passwords = createPasswords();
   const judge = createJudge(store, keySet, ISSUER, ISSUER);
