@@ -15,7 +15,7 @@ type Way = {
   readonly threads: number;
 };
 
-/** An RSA signature costs as much as twenty of the others: it shares neither a message nor one single thread. */
+/** An RSA signature costs six to ten times as much as the others: it shares neither a message nor one single thread. */
 const WAYS: Readonly<Record<SigningAlgorithm, Way>> = {
   EdDSA: { digest: null, batch: 8, threads: 1 },
   ES256: { digest: 'sha256', batch: 8, threads: 1 },
