@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Token } from '../domain/token.ts';
 import { ANY_TENANT, refusalOf, type Judge } from '../tokens/verdict.ts';
+import { valuesOf } from './raw-headers.ts';
 
 /** `bearer` hands the raw access token to the handler, which judges it itself. */
 export type CallerKind = 'none' | 'app' | 'optional-app' | 'bearer' | 'gateway' | 'admin';
@@ -39,7 +40,7 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     }),
     // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
     bearer: (request) => {
-      const values = authorizationsOf(request);
+      const values = valuesOf(request, AUTHORIZATION);
       if (values.length > 1) throw new LatchkeyError('token_malformed');
       return { accessToken: bearerIn(values[0]) };
     },
@@ -62,20 +63,9 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
 
 const AUTHORIZATION = 'authorization';
 
-/** As they were sent: `headers` has only the first. */
-function authorizationsOf({ rawHeaders }: IncomingMessage): readonly string[] {
-  const values: string[] = [];
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] ?? '';
-    if (name.length === AUTHORIZATION.length && name.toLowerCase() === AUTHORIZATION)
-      values.push(rawHeaders[at + 1] ?? '');
-  }
-  return values;
-}
-
 /** Two headers are two claims of who calls: neither counts. */
 function authorizationOf(request: IncomingMessage): string | undefined {
-  const values = authorizationsOf(request);
+  const values = valuesOf(request, AUTHORIZATION);
   if (values.length > 1) throw new LatchkeyError('invalid_request', { detail: 'more than one Authorization header' });
   return values[0];
 }

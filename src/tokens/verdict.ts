@@ -39,9 +39,10 @@ export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string
     const { claims, find } = genuine;
     if (expected !== ANY_TENANT && expected !== claims.tenant) return { active: false, reason: 'token_invalid' };
     const token = await find();
-    const verdict = verdictOf(token, store.now());
+    const now = store.now();
+    const verdict = verdictOf(token, now);
     if (verdict !== undefined) return verdict;
-    touchIfDue(store, token as Token);
+    touchIfDue(store, token as Token, now);
     return { active: true, claims, token: token as Token };
   };
 }
@@ -59,8 +60,8 @@ export function refusalOf({ reason, end }: Verdict & { active: false }): Latchke
   return new LatchkeyError(reason, { status: 401, ...(extra && { extra }) });
 }
 
-function touchIfDue(store: TokenStore, token: Token): void {
-  if (store.now() - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(token, token.tokenId);
+function touchIfDue(store: TokenStore, token: Token, now: number): void {
+  if (now - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(token, token.tokenId);
 }
 
 /** What a genuine access token says, and how to find what is on record of it. */
