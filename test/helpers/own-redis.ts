@@ -5,8 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { findRedis } from '../../src/redis/redis-binary.ts';
 import { startRedisProcess, type RedisProcess } from '../../src/redis/redis-process.ts';
+import { until } from './processes.ts';
 
 const HOST = '127.0.0.1';
 
@@ -79,6 +81,35 @@ export async function endRedis(): Promise<void> {
     await end();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+export const portOf = ({ url }: OwnRedis) => Number(new URL(url).port);
+
+/** Masters that share the slots, and their address as Latchkey takes it. Resolves when all of them agree. */
+export async function ownCluster(count: number): Promise<{ url: string; nodes: OwnRedis[] }> {
+  const nodes: OwnRedis[] = [];
+  const busPorts: number[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const busPort = await freePort();
+    const settings = { 'cluster-enabled': 'yes', 'cluster-port': String(busPort), 'cluster-node-timeout': '1500' };
+    busPorts.push(busPort);
+    nodes.push(await ownRedis({ settings }));
+  }
+  await Promise.all(nodes.map((node) => node.start()));
+  const clients = nodes.map(({ url }) => new Redis(url));
+  for (const [n, client] of clients.entries()) {
+    const from = Math.ceil((16_384 * n) / count);
+    await client.cluster('ADDSLOTSRANGE', from, Math.ceil((16_384 * (n + 1)) / count) - 1);
+    for (const [other, node] of nodes.entries())
+      await client.call('CLUSTER', 'MEET', HOST, portOf(node), busPorts[other] ?? 0);
+  }
+  const agrees = async (client: Redis) => {
+    const info = String(await client.call('CLUSTER', 'INFO'));
+    return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${count}`);
+  };
+  await until('the cluster is whole', async () => (await Promise.all(clients.map(agrees))).every(Boolean), 15_000);
+  for (const client of clients) client.disconnect();
+  return { url: `redis+cluster://${nodes.map((node) => `${HOST}:${portOf(node)}`).join(',')}`, nodes };
 }
 
 /** A loopback port that nobody listens on. */

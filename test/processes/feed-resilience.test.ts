@@ -8,7 +8,7 @@ import { Redis } from 'ioredis';
 import { createKeys } from '../../src/redis/keys.ts';
 import { openStore } from '../../src/redis/open-store.ts';
 import { asGateway, issue } from '../helpers/calls.ts';
-import { endRedis, freePort, ownRedis, type OwnRedis } from '../helpers/own-redis.ts';
+import { endRedis, ownCluster, ownRedis, portOf } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
 import { endServers, issue as issueAt, newDeployment, startServer } from '../helpers/server-process.ts';
 import { closeServices, GATEWAY_KEY, startService, type Service } from '../helpers/service.ts';
@@ -278,12 +278,8 @@ describe('a consumer that does not read even the end', () => {
 
 describe('R13 the feed works on Redis Cluster', () => {
   it('tells of logins and kicks in all shards', async () => {
-    const nodes = await startCluster(3);
-    const hosts = nodes.map(({ url }) => url.replace('redis://', '')).join(',');
-    const service = await startService({
-      redisUrl: `redis+cluster://${hosts}`,
-      env: { LOGIN_POLICY: 'single-device' },
-    });
+    const { url, nodes } = await ownCluster(3);
+    const service = await startService({ redisUrl: url, env: { LOGIN_POLICY: 'single-device' } });
     await backInService(service);
     const client = await follow(service.url);
     const users = [...Array(60).keys()].map((n) => ({ tenant: 'default', userId: `user-${n}` }));
@@ -296,12 +292,10 @@ describe('R13 the feed works on Redis Cluster', () => {
     expect(new Set(kicksOf(client))).toEqual(new Set(first));
     const back = await follow(service.url, '?from=start');
     await heardAll([...first, ...second], back);
-    const sizes = await Promise.all(nodes.map(({ url }) => redisAt(url).dbsize()));
+    const sizes = await Promise.all(nodes.map((node) => redisAt(node.url).dbsize()));
     expect(Math.min(...sizes)).toBeGreaterThan(10);
   });
 });
-
-const portOf = ({ url }: OwnRedis) => Number(new URL(url).port);
 
 /** A port that stays while what is behind it changes: the address that operators give to a pair of servers. */
 async function startProxy(target: number) {
@@ -334,30 +328,6 @@ async function startProxy(target: number) {
       cutAll();
     },
   };
-}
-
-/** Masters that share the slots; resolves when all of them agree. */
-async function startCluster(count: number): Promise<OwnRedis[]> {
-  const nodes: { readonly redis: OwnRedis; readonly busPort: number }[] = [];
-  for (let n = 0; n < count; n += 1) {
-    const busPort = await freePort();
-    const settings = { 'cluster-enabled': 'yes', 'cluster-port': String(busPort), 'cluster-node-timeout': '1500' };
-    nodes.push({ redis: await ownRedis({ settings }), busPort });
-  }
-  await Promise.all(nodes.map(({ redis }) => redis.start()));
-  const asked = nodes.map(({ redis }) => redisAt(redis.url));
-  for (const [n, redis] of asked.entries()) {
-    const from = Math.ceil((16_384 * n) / count);
-    await redis.cluster('ADDSLOTSRANGE', from, Math.ceil((16_384 * (n + 1)) / count) - 1);
-    for (const { redis: other, busPort } of nodes)
-      await redis.call('CLUSTER', 'MEET', '127.0.0.1', portOf(other), busPort);
-  }
-  const agrees = async (redis: Redis) => {
-    const info = String(await redis.call('CLUSTER', 'INFO'));
-    return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${count}`);
-  };
-  await until('the cluster is whole', async () => (await Promise.all(asked.map(agrees))).every(Boolean), 15_000);
-  return nodes.map(({ redis }) => redis);
 }
 
 /** Repeats the one event that there is, in all shards. */
