@@ -72,8 +72,9 @@ export function connectRedis(target: RedisTarget): RedisClient {
 }
 
 /**
- * What is sent within one turn of the loop goes out in few writes, mostly one. Every command is still one of its own: it fails, and is
- * answered, by itself. Replies come in the order of the commands, so nothing may pass what has been gathered.
+ * What is sent within one turn of the loop goes out together: in one write, or in a few when it is much. Every command is
+ * still one of its own: it fails, and is answered, by itself. Replies come in the order of the commands, so nothing may pass
+ * what has been gathered.
  */
 class GatheringRedis extends Redis {
   /** What has not been written yet, and the connection that it was meant for: no other one is sent it. */
