@@ -40,15 +40,16 @@ export async function startSubjects(redis, { users, connections }) {
   });
   const each = (make) => Array.from({ length: users }, (_, n) => make(n));
   return {
+    // In the order in which they are measured: what is compared is next to each other, as the machine has its moods.
     checks: {
-      'floor: validate': fixed(floor.url, floors.map(requests.validate)),
-      'GET /validate': fixed(latchkey.url, ours.map(requests.validate)),
-      'POST /introspect': fixed(latchkey.url, ours.map(requests.introspect)),
-      'oidc-provider: introspection': fixed(oidc.url, theirs.map(oidcIntrospect)),
       'express-session: check': fixed(
         session.url,
         cookies.map((cookie) => ({ method: 'GET', path: '/check', headers: { cookie } })),
       ),
+      'GET /validate': fixed(latchkey.url, ours.map(requests.validate)),
+      'floor: validate': fixed(floor.url, floors.map(requests.validate)),
+      'oidc-provider: introspection': fixed(oidc.url, theirs.map(oidcIntrospect)),
+      'POST /introspect': fixed(latchkey.url, ours.map(requests.introspect)),
     },
     mints: {
       'floor: login': fixed(
@@ -59,9 +60,9 @@ export async function startSubjects(redis, { users, connections }) {
         latchkey.url,
         each((n) => requests.issue(`minted-${n}`)),
       ),
+      'oidc-provider: client credentials': fixed(oidc.url, [...each(() => oidcMint)]),
       'floor: login, chained': chainsOf(floor.url, (n) => floorLogin(n)),
       'POST /token/refresh': chainsOf(latchkey.url, (n) => requests.issue(`refreshing-${n}`)),
-      'oidc-provider: client credentials': fixed(oidc.url, [...each(() => oidcMint)]),
     },
   };
 }

@@ -14,7 +14,7 @@ const { values: options } = parseArgs({
 });
 
 const FULL = {
-  rates: { rounds: 5, seconds: 4, warmUpSeconds: 2, users: 10_000, connections: 64 },
+  rates: { rounds: 9, seconds: 3, warmUpSeconds: 2, users: 10_000, connections: 64 },
   latency: { rounds: 5, seconds: 5, warmUpSeconds: 2 },
   held: { rounds: 3, seconds: 4, warmUpSeconds: 2, users: 640, held: 30, connections: 64 },
   size: { rounds: 3, seconds: 4, warmUpSeconds: 2, few: 10_000, many: 1_000_000, asked: 3_200, connections: 64 },
