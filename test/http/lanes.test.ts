@@ -254,3 +254,20 @@ describe('what keeps browsers from making anything of an answer', () => {
     for (const name of Object.keys(PROTECTION)) expect(headers).not.toHaveProperty(name);
   });
 });
+
+/** The id of an answer to a request that brought these: one header for each. */
+const idFor = async (to: Service, ids: readonly string[]) =>
+  (await to.api.get('/validate').set('X-Request-Id', ids as unknown as string)).headers['x-request-id'];
+
+describe('the id that ties an answer to its line in the log', () => {
+  it.each(['a', 'A-z_0.9', 'x'.repeat(64)])('is the one that came: %s', async (id) => {
+    expect([await idFor(fast, [id]), await idFor(routed, [id])]).toEqual([id, id]);
+  });
+
+  it.each([[[]], [['']], [['a b']], [['x'.repeat(65)]], [['a', 'b']], [['a', 'a']]])(
+    'is a new one for %j',
+    async (ids) => {
+      for (const to of [fast, routed]) expect(await idFor(to, ids)).toMatch(/^[\w-]{22}$/);
+    },
+  );
+});

@@ -1,4 +1,4 @@
--- First part of every script: the time, and how values and events are written. Knows no keys.
+-- First part of every script: the time, how long keys live, and how values and events are written. Knows no keys.
 -- Values are joined by US (31), which none of them may contain. Times are milliseconds by TIME.
 
 local US = '\31'
