@@ -30,7 +30,8 @@ if remembered > 0 and displacements > 0 then
   for _ = 1, displacements do times[#times + 1] = NOW_TEXT end
   redis.call('HSET', TOKENS, ':d', table.concat(times, US, math.max(1, #times - remembered + 1)))
 end
-keep_until(tonumber(expires_at))
+-- The hash lives as long as its last token; each token's own end is in its record.
+keep_until(TOKENS, tonumber(expires_at))
 if 16 + forget_count <= #ARGV then trim_tombstones(max_tombstones) end
 emit('token.issued', token_id, part(record, 1), tonumber(part(renewal, 2)), detail)
 return { 'APPLIED', NOW }

@@ -34,11 +34,12 @@ local function part(text, index)
   return string.sub(text, from, to and to - 1)
 end
 
--- Gives a key so many ms to live from now. Never shortens its life: another node may know already of a longer time.
-local function lengthen(key, ms)
-  local life = integer(ms)
+-- Lets a key live until then, by the clock that NOW is of. Never shortens its life: another node may know already of a
+-- later time.
+local function keep_until(key, ms)
+  local at = integer(ms)
   -- To GT a key without an end lives for ever.
-  if redis.call('PEXPIRE', key, life, 'GT') == 0 then redis.call('PEXPIRE', key, life, 'NX') end
+  if redis.call('PEXPIREAT', key, at, 'GT') == 0 then redis.call('PEXPIREAT', key, at, 'NX') end
 end
 
 -- The streams that this script has written to.
@@ -50,7 +51,7 @@ local function append(stream, kept_ms, packed)
   if told[stream] then return redis.call('XADD', stream, '*', 'e', packed) end
   told[stream] = true
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
-  lengthen(stream, kept_ms)
+  keep_until(stream, NOW + kept_ms)
   redis.call('PUBLISH', stream, entry)
   return entry
 end

@@ -21,7 +21,7 @@ if limit > 0 then
   else
     redis.call('HINCRBY', KEYS[1], count, 1)
   end
-  lengthen(KEYS[1], window_ms)
+  keep_until(KEYS[1], NOW + window_ms)
 end
 for i = 4, #ARGV do
   waits[#waits + 1] = math.max(0, tonumber(redis.call('HGET', KEYS[1], 'l:' .. ARGV[i]) or '0') - NOW)

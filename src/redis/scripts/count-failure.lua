@@ -11,9 +11,9 @@ local last = tonumber(redis.call('HGET', KEYS[1], 'a:' .. kind) or '0')
 if NOW - last > memory_ms then redis.call('HDEL', KEYS[1], 'f:' .. kind, 'l:' .. kind) end
 local failures = redis.call('HINCRBY', KEYS[1], 'f:' .. kind, 1)
 redis.call('HSET', KEYS[1], 'a:' .. kind, NOW_TEXT)
-lengthen(KEYS[1], memory_ms)
+keep_until(KEYS[1], NOW + memory_ms)
 if failures < first_to_lock then return { 'COUNTED', NOW, 0 } end
 local lock_ms = math.min(longest_ms, first_ms * 2 ^ math.min(30, failures - first_to_lock))
 redis.call('HSET', KEYS[1], 'l:' .. kind, integer(NOW + lock_ms))
-lengthen(KEYS[1], lock_ms)
+keep_until(KEYS[1], NOW + lock_ms)
 return { 'COUNTED', NOW, lock_ms }

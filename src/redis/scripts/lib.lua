@@ -31,11 +31,6 @@ local function change_user()
   redis.call('HSET', USER, 'rev', version_after(redis.call('HGET', USER, 'rev')))
 end
 
--- The hash lives as long as its last token; each token's own end is in its record.
-local function keep_until(ms)
-  lengthen(TOKENS, ms - NOW)
-end
-
 -- Appends to the feed and to the user's history.
 -- detail: actor (kind, platform, deviceName, policy, reason), ip, conflicts, code that the device is told
 local function emit(event, id, platform, exp_ms, detail)

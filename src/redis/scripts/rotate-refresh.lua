@@ -22,7 +22,7 @@ local access_expires_at = integer(math.max(tonumber(ARGV[9]), tonumber(renewal[2
 if presented >= generation then
   local renewed = { ARGV[8], access_expires_at, integer(presented + 1), NOW_TEXT, ARGV[10] }
   redis.call('HSET', TOKENS, id .. ':r', table.concat(renewed, US), id .. ':s', NOW_TEXT)
-  keep_until(tonumber(ARGV[8]))
+  keep_until(TOKENS, tonumber(ARGV[8]))
   return { 'ROTATED', NOW, presented + 1, tonumber(ARGV[8]) }
 end
 if presented == generation - 1 and NOW - rotated_at < grace_ms then
