@@ -150,7 +150,12 @@ export const webhookResult = z
       .describe('`starting`: no node has begun yet. `failing`: the last attempt failed and is repeated.'),
     cursor: stored.optional().describe('Everything up to it has been delivered; a cursor of GET /events.'),
     failures: z.int().describe('Attempts in a row that failed.'),
-    lastError: stored.optional().describe('Of the last failure: `timeout`, `refused_connection`, `status_503`, …'),
+    lastError: stored
+      .optional()
+      .describe(
+        'Of the last failure: `status_503` (or whatever the status was), `timeout`, `refused_connection`, `broken_connection`, ' +
+          '`unknown_host`, `unreachable`, `bad_certificate`, `bad_tls`, or `network` for anything else.',
+      ),
     lastDeliveredAt: time.optional(),
     nextAttemptAt: time.optional(),
     refused: z.int().describe('Events that the receiver refused for good, with 400.'),

@@ -21,6 +21,11 @@ const NETWORK_ERRORS: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'timeout',
 };
 
+/** What OpenSSL and Node say of a certificate that they do not trust. */
+const CERTIFICATE_ERROR = /CERT|LEAF_SIGNATURE|INVALID_CA|HOSTNAME_MISMATCH/;
+/** Anything else that ends a handshake: no TLS on that port, or none that both sides speak. */
+const TLS_ERROR = /^ERR_SSL_|^EPROTO$/;
+
 /** @param answerWithinMs after which an attempt has failed */
 export function createPush(answerWithinMs = ANSWER_WITHIN_MS): Push {
   return async (url, set, stop) => {
@@ -69,15 +74,18 @@ function refusalOf(text: string): string {
   return word;
 }
 
-/** In seconds; the form with a date would need the clock of this process (RFC 9110 section 10.2.3). */
+/** In seconds, or a date (RFC 9110 section 10.2.3): that one is read by the receiver's own clock, never by ours. */
 function retryAfterOf({ headers }: Response): number | undefined {
   const text = headers.get('retry-after')?.trim() ?? '';
-  return /^\d{1,9}$/.test(text) ? Number(text) * 1000 : undefined;
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  const waitMs = Date.parse(text) - Date.parse(headers.get('date') ?? '');
+  return waitMs > 0 ? waitMs : undefined;
 }
 
 function wordOf(error: unknown): string {
   // What fetch rejects with says "fetch failed"; the network's own word is its cause.
   const { code = '' } = (error as { readonly cause?: { readonly code?: string } }).cause ?? {};
-  if (/CERT|TLS|SSL/.test(code)) return 'bad_certificate';
+  if (TLS_ERROR.test(code)) return 'bad_tls';
+  if (CERTIFICATE_ERROR.test(code)) return 'bad_certificate';
   return NETWORK_ERRORS[code] ?? 'network';
 }
