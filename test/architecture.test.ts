@@ -9,37 +9,20 @@ import { parseSync } from '@swc/core';
 import { describe, expect, it } from '@jest/globals';
 import { BUILT_IN_PLATFORMS } from '../src/domain/platform.ts';
 import { presets } from '../src/domain/policies/presets.ts';
+import { tableOf } from './contract/markdown.ts';
 
 const src = join(dirname(fileURLToPath(import.meta.url)), '../src');
 const MAX_LINES = 260;
 
 /**
- * Folders (and files of src itself) that each folder or file may import from, beside itself. One that is missing here
- * fails the first test: say what it may know. main.ts, serve.ts and app.ts see all.
+ * Folders and files of src, and what each may import beside itself, as CONTRIBUTING.md says. One that is missing there fails
+ * the first test: say what it may know.
  */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  contract: [],
-  domain: ['contract'],
-  tokens: ['contract', 'domain'],
-  outbound: ['tokens'],
-  credentials: ['contract', 'domain', 'tokens', 'outbound'],
-  redis: ['contract', 'domain', 'tokens'],
-  http: ['contract', 'domain', 'tokens', 'log.ts'],
-  // Published by itself: it knows the service by its wire contract alone.
-  gateway: ['contract'],
-  'log.ts': [],
-  // Settings are checked when they are read: what a policy, a platform, a key or an address must look like.
-  'settings.ts': ['contract', 'domain', 'tokens/signing-keys.ts'],
-  'config.ts': ['contract', 'domain', 'settings.ts', 'redis/connect.ts', 'tokens/signing-keys.ts', 'tokens/store.ts'],
-  'secrets.ts': ['app.ts', 'config.ts', 'tokens/signing-keys.ts'],
-  // One process: where its Redis is, how it joins the deployment, what it serves, what it says at its start.
-  'open-redis.ts': ['config.ts', 'redis'],
-  'join.ts': ['config.ts', 'log.ts', 'redis', 'secrets.ts'],
-  'announce.ts': ['config.ts', 'log.ts', 'secrets.ts'],
-  // Several processes: they know neither what is served nor what Redis is.
-  workers: ['log.ts'],
-};
-const SEES_ALL = ['main.ts', 'serve.ts', 'app.ts'];
+const LAYOUT = new Map(
+  tableOf('CONTRIBUTING.md', 'in `src`', 'owns', 'may import').flatMap(([units = '', , may = '']) =>
+    namesIn(units).map((unit) => [unit, namesIn(may)] as const),
+  ),
+);
 
 type Node = { readonly type?: string; readonly [key: string]: unknown };
 type Source = {
@@ -55,17 +38,23 @@ const scripts = filesOf('.lua').map((file) => ({ file, text: readFileSync(join(s
 describe('imports', () => {
   it('are declared for every folder and file of src', () => {
     const units = new Set(sources.map(({ file }) => unitOf(file)));
-    expect([...units].toSorted()).toEqual([...Object.keys(MAY_IMPORT), ...SEES_ALL].toSorted());
+    expect([...units].toSorted()).toEqual([...LAYOUT.keys()].toSorted());
   });
 
-  it.each(sources.filter(({ file }) => !SEES_ALL.includes(file)))(
-    'of $file go in the allowed directions',
-    ({ file, imports }) => {
-      const unit = unitOf(file);
-      const allowed = [unit, ...(MAY_IMPORT[unit] ?? [])];
-      expect(imports.filter((target) => !allowed.includes(target) && !allowed.includes(unitOf(target)))).toEqual([]);
-    },
-  );
+  const limited = sources
+    .map((source) => ({ ...source, unit: unitOf(source.file) }))
+    .filter(({ unit }) => !seesAll(unit));
+
+  it.each(limited)('of $file go in the allowed directions', ({ unit, imports }) => {
+    const allowed = [unit, ...(LAYOUT.get(unit) ?? [])];
+    expect(imports.filter((target) => !allowed.includes(target) && !allowed.includes(unitOf(target)))).toEqual([]);
+  });
+
+  it.each([...new Set(limited.map(({ unit }) => unit))])('of %s use all that is allowed', (unit) => {
+    const targets = limited.filter((source) => source.unit === unit).flatMap(({ imports }) => imports);
+    const used = new Set([...targets, ...targets.map(unitOf)]);
+    expect(LAYOUT.get(unit)?.filter((allowed) => !used.has(allowed))).toEqual([]);
+  });
 
   it('have no cycle', () => {
     expect(cyclesOf(new Map(sources.map(({ file, imports }) => [file, imports])))).toEqual([]);
@@ -192,6 +181,15 @@ function importsOf(file: string, nodes: readonly Node[]): string[] {
   });
   const own = targets.filter((target) => target !== undefined && target.startsWith('.')) as string[];
   return [...new Set(own.map((target) => posix.join(posix.dirname(file), target)))];
+}
+
+/** Of a cell of the layout's table. */
+function namesIn(cell: string): string[] {
+  return cell === 'nothing' ? [] : cell.replaceAll('`', '').split(' ');
+}
+
+function seesAll(unit: string): boolean {
+  return LAYOUT.get(unit)?.includes('everything') ?? false;
 }
 
 /** The folder of a file, or the file itself where it is in src. */

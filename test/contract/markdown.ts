@@ -8,13 +8,18 @@ export function readText(path: string): string {
   return readFileSync(new URL(path, root), 'utf8');
 }
 
-/** The rows of the one table of README.md that has exactly these columns; cells without their backticks. */
+/** As `tableOf`, of README.md. */
 export function readmeTable(...columns: readonly string[]): string[][] {
-  const lines = readText('README.md').split('\n');
+  return tableOf('README.md', ...columns);
+}
+
+/** The rows of the one table of a file that has exactly these columns; a cell that is all code without its backticks. */
+export function tableOf(path: string, ...columns: readonly string[]): string[][] {
+  const lines = readText(path).split('\n');
   const heads = lines.flatMap((line, index) => (cellsOf(line).join('|') === columns.join('|') ? [index] : []));
   const [head] = heads;
   if (head === undefined || heads.length > 1)
-    throw new Error(`README.md has ${heads.length} tables of ${columns.join()}`);
+    throw new Error(`${path} has ${heads.length} tables of ${columns.join()}`);
   const length = lines.slice(head).findIndex((line) => !line.startsWith('|'));
   return lines.slice(head + 2, head + length).map(cellsOf);
 }
