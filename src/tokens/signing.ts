@@ -28,7 +28,7 @@ export type SignClaims = (claims: object) => Promise<string>;
 export type Signing = {
   /** @param type media type of the JWT in the short form of its header (RFC 7515 section 4.1.9) */
   forType(type: string): SignClaims;
-  /** Ends the threads; what they have not signed is rejected. */
+  /** Ends the threads; what they have not signed is rejected, and so is what is asked for later. */
   close(): Promise<void>;
 };
 
@@ -58,11 +58,14 @@ function encode(part: object): string {
 
 type Waiting = { readonly resolve: (signature: string) => void; readonly reject: (error: Error) => void };
 
+const ENDED = 'the signing thread has ended';
+
 /** A thread, and who waits for it. One that ends by itself fails those and is started again by the next. */
 class SigningThread {
   readonly #options: object;
   readonly #batchSize: number;
   #worker: Worker | undefined;
+  #isClosed = false;
   #batch: string[] = [];
   #waiting: Waiting[] = [];
 
@@ -78,6 +81,7 @@ class SigningThread {
   }
 
   sign(text: string): Promise<string> {
+    if (this.#isClosed) return Promise.reject(new Error(ENDED));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       this.#batch.push(text);
@@ -88,6 +92,7 @@ class SigningThread {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#worker?.terminate();
   }
 
@@ -117,7 +122,7 @@ class SigningThread {
     worker.on('exit', () => {
       this.#worker = undefined;
       this.#batch = [];
-      for (const { reject } of this.#waiting.splice(0)) reject(new Error('the signing thread has ended', { cause }));
+      for (const { reject } of this.#waiting.splice(0)) reject(new Error(ENDED, { cause }));
     });
     return worker;
   }

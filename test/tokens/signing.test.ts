@@ -71,11 +71,12 @@ describe('a signature', () => {
     }
   });
 
-  it('that is asked for when the threads are closed is rejected, not left open', async () => {
+  it('that is asked for when the threads are closed, or later, is rejected, not left open', async () => {
     const signing = openSigning(await keysFor('EdDSA'));
-    const asked = Array.from({ length: 3 }, () => signing.forType(TYPE)({}));
-    const results = Promise.allSettled(asked);
+    const sign = signing.forType(TYPE);
+    const results = Promise.allSettled([sign({}), sign({}), sign({})]);
     await signing.close();
     expect((await results).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    await expect(sign({})).rejects.toThrow('the signing thread has ended');
   });
 });
