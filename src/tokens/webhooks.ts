@@ -30,6 +30,8 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
   const { webhooks, tenants, news } = deps;
   const owner = randomUUID();
   const lanes = new Map<string, Running>();
+  /** Whose lease this node has had. A lane may end and leave its lease behind. */
+  const taken = new Set<string>();
   const stopping = new AbortController();
   let looking: Promise<void> = Promise.resolve();
 
@@ -51,7 +53,9 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
     await running?.ended;
     if (webhook === undefined) return webhooks.forget(tenant);
     const begun = await webhooks.take(tenant, owner, { version, url: webhook.url });
-    if (begun !== undefined) begin({ tenant, owner, webhook, begun, stop: new AbortController() }, text);
+    if (begun === undefined) return;
+    taken.add(tenant);
+    begin({ tenant, owner, webhook, begun, stop: new AbortController() }, text);
   }
 
   function begin(lane: Lane, webhook: string): void {
@@ -76,14 +80,12 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
 
     async stop() {
       stopping.abort();
-      const held = new Map(lanes);
-      for (const lane of held.values()) lane.stop.abort();
+      for (const lane of lanes.values()) lane.stop.abort();
+      // What the last look begins stops at once too.
       await looking;
-      // What the last look began has been stopped too, but holds its lease.
-      for (const [tenant, lane] of lanes) held.set(tenant, lane);
-      await Promise.all([...held.values()].map((lane) => lane.ended));
+      await Promise.all([...lanes.values()].map((lane) => lane.ended));
       // A lease that cannot be given back runs out by itself.
-      await Promise.allSettled([...held.keys()].map((tenant) => webhooks.release(tenant, owner)));
+      await Promise.allSettled([...taken].map((tenant) => webhooks.release(tenant, owner)));
     },
   };
 }

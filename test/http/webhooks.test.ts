@@ -2,6 +2,7 @@
  * Webhooks: what may be set, what a receiver gets, and what is done when it does not take it. Against a real receiver;
  * only the waiting after a failure is shortened.
  */
+import { EventEmitter, once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
@@ -51,7 +52,13 @@ const put = (tenant: string, config: object, at = service) =>
 const ask = (tenant: string) => service.api.get(`/admin/tenants/${tenant}/webhook`).set(asAdmin);
 const stateOf = async (tenant: string) => (await ask(tenant)).body;
 
-type NodeOptions = { readonly answerWithinMs?: number; readonly waitMs?: number; readonly at?: Service };
+type NodeOptions = {
+  readonly answerWithinMs?: number;
+  readonly waitMs?: number;
+  readonly at?: Service;
+  /** Called when a lease has been taken, before the node hears of it. */
+  readonly onTaken?: () => Promise<void>;
+};
 /** `pauses`: how long it was about to wait. `listens`: how often it began to follow the feed. */
 type Node = { readonly waits: number[]; readonly pauses: number[]; readonly refused: string[]; listens: number };
 
@@ -67,6 +74,14 @@ function startNode(options: NodeOptions = {}): Node {
   };
   const webhooks = createWebhooks({
     ...at,
+    webhooks: {
+      ...at.webhooks,
+      async take(...args) {
+        const begun = await at.webhooks.take(...args);
+        await options.onTaken?.();
+        return begun;
+      },
+    },
     feed: {
       ...feed,
       listen(...args) {
@@ -459,6 +474,25 @@ describe('a change holds without a restart', () => {
     });
     expect((await keysUnder(service)).filter((key) => key.endsWith(`webhook:${tenant}`))).toEqual([]);
   });
+});
+
+it('a node that stops while it takes a webhook up gives it back at once, and delivers nothing', async () => {
+  const receiver = await startReceiver();
+  const tenant = newTenant();
+  await put(tenant, { webhook: { url: receiver.url } });
+  const gate = new EventEmitter();
+  startNode({
+    async onTaken() {
+      await once(gate, 'open');
+    },
+  });
+  await until('it has the lease', () => gate.listenerCount('open') > 0);
+  const stopped = running.pop()?.stop();
+  gate.emit('open');
+  await stopped;
+  expect(receiver.received).toEqual([]);
+  const { version = 0 } = (await service.tenants.find(tenant)) ?? {};
+  expect(await service.webhooks.take(tenant, 'the next', { version, url: receiver.url })).toBeDefined();
 });
 
 describe('a receiver that was away for too long', () => {
