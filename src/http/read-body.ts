@@ -25,18 +25,27 @@ export function bodyReader({ body, bodyType, bodyLimit }: Endpoint): ReadBody | 
   const type = bodyType === 'form' ? FORM : JSON_TYPE;
   const limit = bodyLimit ?? BODY_LIMIT;
   const limitBytes = Number.parseInt(limit, 10) * 1024;
+  const verify = noteWhenEmpty;
   const [parse, readAny] =
     type === FORM
-      ? [readForm, express.urlencoded({ limit, extended: false, type, parameterLimit: MAX_PARTS })]
-      : [readJson, express.json({ limit, type })];
+      ? [readForm, express.urlencoded({ limit, extended: false, type, parameterLimit: MAX_PARTS, verify })]
+      : [readJson, express.json({ limit, type, verify })];
   return async (request, response) => {
-    if (hasBody(request) && mediaTypeOf(request) !== type) {
+    if (!hasBody(request)) return undefined;
+    if (mediaTypeOf(request) !== type) {
       throw new LatchkeyError('unsupported_media_type', { detail: `expected ${type}` });
     }
     if (isPlain(request, limitBytes)) return parse(await textOf(request));
     await run(readAny, request, response);
-    return (request as IncomingMessage & { body?: unknown }).body;
+    return EMPTY.has(request) ? undefined : (request as IncomingMessage & { body?: unknown }).body;
   };
+}
+
+/** Requests that announced a body and sent none: Express' readers take that for `{}`, which may mean much. */
+const EMPTY = new WeakSet<IncomingMessage>();
+
+function noteWhenEmpty(request: IncomingMessage, _response: ServerResponse, bytes: Buffer): void {
+  if (bytes.length === 0) EMPTY.add(request);
 }
 
 /** Without parameters, in lower case (RFC 9110 section 8.3.1); '' when there is none. */

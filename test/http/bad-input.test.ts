@@ -370,9 +370,9 @@ describe('a body', () => {
   });
 });
 
-function statusOfEmpty(path: string, headers: Record<string, string>): Promise<number> {
+function statusOfEmpty(path: string, headers: Record<string, string>, method = 'POST'): Promise<number> {
   return new Promise((resolve, reject) => {
-    const call = httpRequest(service.url + path, { method: 'POST', headers }, (response) => {
+    const call = httpRequest(service.url + path, { method, headers }, (response) => {
       response.resume().on('end', () => resolve(response.statusCode ?? 0));
     });
     // Without a length node would announce chunks.
@@ -382,14 +382,21 @@ function statusOfEmpty(path: string, headers: Record<string, string>): Promise<n
 }
 
 describe('no body at all', () => {
-  it.each([[{}], [{ 'content-length': '0' }]])(
-    'with %j is as good as {} where nothing is required',
-    async (headers) => {
-      const { body } = await issue(service, 'no-body');
-      expect(await statusOfEmpty('/logout', { ...bearer(body.accessToken), ...headers })).toBe(200);
-      expect(await statusOfEmpty('/login', headers)).toBe(400);
-    },
-  );
+  const json = { 'content-type': 'application/json' };
+  it.each<[Record<string, string>]>([
+    [{}],
+    [{ 'content-length': '0' }],
+    [{ 'content-length': '0', ...json }],
+    [{ 'transfer-encoding': 'chunked', ...json }],
+  ])('with %j is as good as {} where nothing is required, and no more', async (headers) => {
+    const { body } = await issue(service, 'no-body');
+    expect(await statusOfEmpty('/logout', { ...bearer(body.accessToken), ...headers })).toBe(200);
+    expect(await statusOfEmpty('/login', headers)).toBe(400);
+    // There {} takes back all rules.
+    const rules = await service.api.put('/admin/tenants/no-body').set(asAdmin).send({ policy: 'single-device' });
+    expect(await statusOfEmpty('/admin/tenants/no-body', { ...asAdmin, ...headers }, 'PUT')).toBe(400);
+    expect((await service.api.get('/admin/tenants/no-body').set(asAdmin)).body.version).toBe(rules.body.version);
+  });
 });
 
 const fill = (path: string) => path.replaceAll(/\{(\w+)\}/g, 'some-$1');
