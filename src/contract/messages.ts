@@ -29,6 +29,10 @@ const reason = text(1, 128);
 /** RFC 3339. */
 export const time = z.iso.datetime({ offset: true });
 
+/** An offset can lead out of the years that RFC 3339 can write. */
+const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
+const givenTime = time.refine((given) => Date.parse(given) <= LAST_TIME, 'expected a time before the year 10000 in UTC');
+
 export const tenantQuery = z.object({ tenant: id.default(DEFAULT_TENANT) });
 
 const loginOptions = {
@@ -136,7 +140,7 @@ export const changeUserRequest = z
   .object({
     password: newPassword.optional(),
     blocked: z
-      .object({ until: time.optional().describe('Absent: until it is lifted.'), reason: reason.optional() })
+      .object({ until: givenTime.optional().describe('Absent: until it is lifted.'), reason: reason.optional() })
       .nullable()
       .optional()
       .describe('null lifts the block.'),

@@ -211,6 +211,7 @@ const calls: readonly BodyCall[] = [
       ['blocked', 'for ever'],
       ['blocked', { until: 'tomorrow' }],
       ['blocked', { until: 4_102_444_800 }],
+      ['blocked', { until: '9999-12-31T23:59:59-12:00' }],
       ['blocked', { reason: 'a\nb' }],
     ],
   },
