@@ -31,7 +31,10 @@ export const time = z.iso.datetime({ offset: true });
 
 /** An offset can lead out of the years that RFC 3339 can write. */
 const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
-const givenTime = time.refine((given) => Date.parse(given) <= LAST_TIME, 'expected a time before the year 10000 in UTC');
+const givenTime = time.refine(
+  (given) => Date.parse(given) <= LAST_TIME,
+  'expected a time before the year 10000 in UTC',
+);
 
 export const tenantQuery = z.object({ tenant: id.default(DEFAULT_TENANT) });
 

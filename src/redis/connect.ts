@@ -8,6 +8,11 @@ import { LatchkeyError } from '../contract/errors.ts';
 /** Longest wait for a reply: an outage must be answered within a second. */
 const REPLY_WITHIN_MS = 800;
 const CONNECT_TIMEOUT_MS = 2_000;
+/**
+ * A connection on which nothing comes back for so long, though something was asked, is given up: the other side may have
+ * gone without a word, and TCP would go on waiting for a quarter of an hour.
+ */
+const SILENT_AFTER_MS = 5_000;
 const LONGEST_RECONNECT_DELAY_MS = 1_000;
 
 /** Characters that are worth a write of their own: Redis works on them while this turn of the loop makes more. */
@@ -156,6 +161,7 @@ function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
     connectTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: SILENT_AFTER_MS,
     retryStrategy: reconnectDelay,
     // A master that became a replica refuses writes: find the new master. The command itself is not sent again.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),

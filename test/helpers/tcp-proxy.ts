@@ -9,6 +9,8 @@ export type TcpProxy = {
   /** Keeps connections open and lets nothing through: a dead network. */
   blackhole(): void;
   heal(): void;
+  /** The connections that there are carry nothing any more, and nobody is told; new ones work. */
+  silence(): void;
   close(): void;
 };
 
@@ -21,6 +23,7 @@ export function closeProxies(): void {
 export async function startProxy(target: string): Promise<TcpProxy> {
   let mode: 'open' | 'cut' | 'blackhole' = 'open';
   const sockets = new Set<Socket>();
+  const silent = new WeakSet<Socket>();
   const server = createServer((near) => {
     if (mode === 'cut') {
       near.destroy();
@@ -34,7 +37,7 @@ export async function startProxy(target: string): Promise<TcpProxy> {
     ] as const) {
       sockets.add(from);
       from.on('data', (chunk) => {
-        if (mode === 'open') to.write(chunk);
+        if (mode === 'open' && !silent.has(from)) to.write(chunk);
       });
       from.on('error', () => {});
       from.on('close', () => {
@@ -61,6 +64,9 @@ export async function startProxy(target: string): Promise<TcpProxy> {
       // Bytes that were swallowed make a connection useless.
       if (mode === 'blackhole') cutAll();
       mode = 'open';
+    },
+    silence() {
+      for (const socket of sockets) silent.add(socket);
     },
     close() {
       cutAll();

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { endRedis, ownRedis, type OwnRedis } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
+import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 import {
   admin,
   caller,
@@ -31,6 +32,7 @@ const ANSWER_MS = 1_000 + 500;
 
 afterAll(async () => {
   await endServers();
+  closeProxies();
   await endRedis();
 }, LIMIT_MS);
 
@@ -155,6 +157,25 @@ describe('R12 Redis goes while the service runs', () => {
       await redis.start();
       await expectRecovered();
       expect((await refresh(node, held.refreshToken)).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('R12 the way to Redis is gone without a word', () => {
+  it(
+    'what was connected hears nothing more, as after the failover of an address: it connects again, and recovers alone',
+    async () => {
+      const redis = await ownRedis();
+      await redis.start();
+      const proxy = await startProxy(redis.url);
+      const viaProxy = proxy.url.replace('http:', 'redis:');
+      const node = await startServer({ env: newDeployment({ REDIS_URL: viaProxy }).env });
+      const held = (await issue(node, 'ada')).body;
+      proxy.silence();
+      await expectOutage([() => validate(node, held.accessToken), () => issue(node, 'ada')]);
+      await ready(node);
+      expect((await validate(node, held.accessToken)).status).toBe(200);
     },
     LIMIT_MS,
   );
