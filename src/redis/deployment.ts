@@ -109,9 +109,10 @@ async function checkServer(redis: RedisClient, { strict, warn }: DeploymentFacts
 /** The first node writes the record; every other one must fit it. */
 async function agree(redis: RedisClient, keys: Keys, { kid, kids }: DeploymentFacts): Promise<void> {
   const settings = keys.settings();
-  const read = () => answerOf(redis.hmget(settings, 'shards', 'kid'));
-  let [shards, recordedKid] = await read();
-  if (!shards || !recordedKid) {
+  const read = () => answerOf(redis.hmget(settings, 'shards', 'kid', 'epoch'));
+  let [shards, recordedKid, epoch] = await read();
+  // A first node that was ended in between leaves a part: the next one writes the rest.
+  if (!shards || !recordedKid || !epoch) {
     await answerOf(redis.hsetnx(settings, 'shards', String(keys.shards)));
     await answerOf(redis.hsetnx(settings, 'kid', kid));
     await answerOf(redis.hsetnx(settings, 'epoch', randomUUID()));
