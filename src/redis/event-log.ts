@@ -16,7 +16,7 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
   return {
     shards: keys.shards,
     now: () => clock.now(),
-    keptMs: retention.keptMs,
+    keptSince: retention.keptSince,
 
     async epoch() {
       return (await answerOf(redis.hget(keys.settings(), 'epoch'))) ?? undefined;

@@ -35,7 +35,7 @@ export type OpenStore = Stores & {
 export function openStore(redis: RedisClient, options: StoreOptions, clock = createRedisClock()): OpenStore {
   defineScripts(redis);
   const keys = createKeys(options.keyPrefix, options.shards);
-  const retention = createEventRetention(redis, keys, options.accessTtlSeconds * 1000);
+  const retention = createEventRetention(redis, keys, clock, options.accessTtlSeconds * 1000);
   const scope = createUserScope(redis, keys, clock, retention);
   const tenants = createTenantStore(scope);
   return {

@@ -14,8 +14,8 @@ export type EventLog = {
   readonly shards: number;
   /** Time by the store's clock, ms since 1970. */
   now(): number;
-  /** How long events are kept. */
-  keptMs(): number;
+  /** Unix ms from which on no event is missing: older ones have been trimmed, or may have been. */
+  keptSince(): number;
   /** Changes when the store has lost its past. Undefined while it is being set up anew. */
   epoch(): Promise<string | undefined>;
   /** Events after a position, oldest first, at most `limit`. */

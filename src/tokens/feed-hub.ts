@@ -65,7 +65,7 @@ class Hub {
       epoch: this.#epoch,
       positions: this.#positions,
       now,
-      keptMs: this.#log.keptMs(),
+      keptSince: this.#log.keptSince(),
     });
     const live = Array.from({ length: this.#log.shards }, () => false);
     const seat: Seat = { listener, onEnd, positions: [...begin.positions], live, isToldLive: false, closed: false };

@@ -12,30 +12,34 @@ export type FeedState = {
   readonly epoch: string | undefined;
   readonly positions: readonly Position[];
   readonly now: number;
-  readonly keptMs: number;
+  /** Unix ms from which on no event is missing. */
+  readonly keptSince: number;
 };
 
-/** With a `reset` the listener has missed something, and goes on from the present. */
+/** With a `reset` the listener has missed something, and goes on from the positions: the present, or all that is kept. */
 export function resolveStart(
   start: FeedStart,
   state: FeedState,
 ): { positions: readonly Position[]; reset?: ResetReason } {
-  const { positions, now } = state;
+  const { positions, now, keptSince } = state;
   const all = (position: Position) => positions.map(() => position);
   if (start === 'now') return { positions };
   if (start === 'start') return { positions: all(BEGINNING) };
   // A time to come is now: else a caller whose clock is fast would silently miss what happens until then.
   const since = (ms: number) => Math.max(0, Math.min(ms, now) - 1);
-  if ('ms' in start) return { positions: all({ ms: since(start.ms), seq: Number.MAX_SAFE_INTEGER }) };
+  if ('ms' in start) {
+    const begin = { positions: all({ ms: since(start.ms), seq: Number.MAX_SAFE_INTEGER }) };
+    return start.ms < keptSince ? { ...begin, reset: 'cursor_expired' } : begin;
+  }
   const cursor = readCursor(start.cursor, positions.length);
   if (cursor === undefined) return { positions, reset: 'cursor_invalid' };
   const reset = faultOf(cursor, state);
   return reset === undefined ? { positions: cursor.positions } : { positions, reset };
 }
 
-function faultOf(cursor: Cursor, { epoch, now, keptMs }: FeedState): ResetReason | undefined {
+function faultOf(cursor: Cursor, { epoch, now, keptSince }: FeedState): ResetReason | undefined {
   if (cursor.epoch !== epoch) return 'epoch_changed';
   const times = cursor.positions.map((position) => position.ms).filter((ms) => ms > 0);
   if (times.some((ms) => ms > now + CLOCK_TOLERANCE_MS)) return 'cursor_in_future';
-  return times.some((ms) => ms < now - keptMs) ? 'cursor_expired' : undefined;
+  return times.some((ms) => ms < keptSince) ? 'cursor_expired' : undefined;
 }

@@ -22,8 +22,8 @@ export type CourierDeps = {
   /** Signs for this receiver, dated now. */
   readonly sign: (event: SecurityEvent) => Promise<string>;
   readonly now: () => number;
-  /** How long the feed keeps an event. */
-  readonly keptMs: () => number;
+  /** Unix ms from which on the feed keeps every event. */
+  readonly keptSince: () => number;
   readonly wait: (ms: number, stop: AbortSignal) => Promise<void>;
   /** 0 … 1 */
   readonly random: () => number;
@@ -138,8 +138,8 @@ export class Courier {
   }
 
   #isTooLate(queues: readonly Letter[][]): boolean {
-    const before = this.#deps.now() - this.#deps.keptMs();
-    return queues.some(([letter]) => letter !== undefined && letter.at < before);
+    const since = this.#deps.keptSince();
+    return queues.some(([letter]) => letter !== undefined && letter.at < since);
   }
 }
 

@@ -25,7 +25,7 @@ export type WebhookNews = {
 
 export type LaneDeps = {
   readonly feed: Feed;
-  readonly eventLog: Pick<EventLog, 'now' | 'keptMs'>;
+  readonly eventLog: Pick<EventLog, 'now' | 'keptSince'>;
   readonly webhooks: WebhookStore;
   readonly securityEvents: SecurityEvents;
   readonly push: Push;
@@ -88,7 +88,7 @@ function courierOf({ tenant, webhook, begun, stop }: Lane, deps: LaneDeps, note:
     push,
     sign: (event: Letter['event']) => securityEvents.sign(event, webhook.url, eventLog.now()),
     now: eventLog.now,
-    keptMs: eventLog.keptMs,
+    keptSince: eventLog.keptSince,
     wait,
     random,
     note,

@@ -1,6 +1,6 @@
 // The feed: order, resumption, resets, filters, and what happens when somebody is cut off.
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { issue, revokeAll } from '../helpers/calls.ts';
+import { asAdmin, issue, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 import { SseClient } from '../helpers/sse.ts';
@@ -151,6 +151,39 @@ describe('a consumer of the feed', () => {
     await late.connect(`?from=${middle + 3}`);
     await until('both', () => all.events.length === 2 && late.events.length === 1);
     expect(late.events[0]?.data['userId']).toBe('bob');
+  });
+
+  it('that begins at a time before what is kept is reset, and gets all that there is', async () => {
+    const service = await startService();
+    await issue(service, 'ada');
+    const late = clientOf(service);
+    await late.connect(`?from=${service.retention.keptSince() - 1000}`);
+    await until('the login', () => late.events.length === 1);
+    expect(late.messages[0]).toMatchObject({ type: 'reset', data: { reason: 'cursor_expired' } });
+    const inTime = clientOf(service);
+    await inTime.connect(`?from=${service.retention.keptSince() + 5000}`);
+    await until('the login', () => inTime.events.length === 1);
+    expect(inTime.messages[0]?.type).toBe('heartbeat');
+  });
+
+  it('whose cursor is older than what was kept before a tenant asked for more is reset', async () => {
+    const service = await startService();
+    const client = clientOf(service);
+    await client.connect();
+    await until('a cursor', () => client.lastId !== undefined);
+    const [epoch] = (client.lastId ?? '').split('~');
+    const comeBack = async (ms: number) => {
+      const late = clientOf(service);
+      await late.connect('', `${epoch}~${ms.toString(36)}~0*${(64).toString(36)}`);
+      await until('an answer', () => late.messages.length > 0);
+      return late.messages[0]?.type;
+    };
+    const before = service.retention.keptSince();
+    const rules = { ttl: { accessSeconds: 7200 } };
+    expect((await service.api.put('/admin/tenants/t').set(asAdmin).send(rules)).status).toBe(200);
+    expect(service.retention.keptMs()).toBe(7_200_000 + 600_000);
+    expect(await comeBack(before - 1000)).toBe('reset');
+    expect(await comeBack(before + 5000)).toBe('heartbeat');
   });
 
   it('is told what is wrong with its question', async () => {

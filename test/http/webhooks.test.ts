@@ -524,7 +524,7 @@ describe('a receiver that was away for too long', () => {
     await issue(alone, 'ada', {}, 'acme');
     await arrived(receiver, 5);
     expect(new Set(typesOf(receiver))).toEqual(new Set(['token.issued']));
-    alone.shiftClock(alone.eventLog.keptMs() + 60_000);
+    alone.shiftClock(alone.retention.keptMs() + 60_000);
     await until('the reset', () => typesOf(receiver).includes('feed.reset'));
     const reset = receiver.received.find((one) => eventOf(one).type === 'feed.reset');
     expect(reset?.claims.events).toEqual({ 'urn:latchkey:event:feed.reset': { reason: 'cursor_expired' } });
