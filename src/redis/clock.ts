@@ -6,6 +6,8 @@ import { LatchkeyError } from '../contract/errors.ts';
 
 /** How long one observation is preferred over a slower one. */
 const TRUSTED_MS = 10_000;
+/** What two clocks may drift apart in that time, and more. */
+const DRIFT_MS = 20;
 
 export type RedisClock = {
   /** Milliseconds since 1970 by Redis. Throws `store_unavailable` before the first observation. */
@@ -25,8 +27,12 @@ export function createRedisClock(monotonic: () => number = () => performance.now
     observe(redisMs, sentAt) {
       const receivedAt = monotonic();
       const error = (receivedAt - sentAt) / 2;
-      if (best !== undefined && error > best.error && receivedAt - best.at < TRUSTED_MS) return;
-      best = { offset: redisMs + error - receivedAt, error, at: receivedAt };
+      const offset = redisMs + error - receivedAt;
+      if (best !== undefined && error > best.error && receivedAt - best.at < TRUSTED_MS) {
+        // Unless both cannot be true: the clock of Redis was set, or another server answers, or this machine has slept.
+        if (Math.abs(offset - best.offset) <= error + best.error + DRIFT_MS) return;
+      }
+      best = { offset, error, at: receivedAt };
     },
   };
 }
