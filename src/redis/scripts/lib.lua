@@ -18,9 +18,9 @@ local HISTORY_LENGTH = 50
 local MAX_TOMBSTONES = 100
 local FIELDS_PER_TOMBSTONE = 3
 
--- Versions start at the time, so that a hash which expired and came again never repeats one.
+-- Versions are times: neither a hash that expired and came again repeats one, nor a Redis that has lost its last second.
 local function version_after(version)
-  return integer(version and tonumber(version) + 1 or NOW_US)
+  return integer(math.max(NOW_US, (tonumber(version or '0') or 0) + 1))
 end
 
 local function change_tokens()
