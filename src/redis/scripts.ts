@@ -28,8 +28,7 @@ declare module 'ioredis' {
         displacements: number,
         displacementsRemembered: number,
         maxTombstones: number,
-        forgetCount: number,
-        ...rest: string[],
+        ...writes: (string | number)[],
       ]
     ): Result<['APPLIED', number] | ['CONFLICT', number, Flat, Flat], Context>;
     declineLogin(

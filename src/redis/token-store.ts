@@ -33,6 +33,7 @@ import {
   type Fields,
 } from './codec.ts';
 import { answerOf } from './connect.ts';
+import { planWrites } from './plan-writes.ts';
 import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** Tries of one update before the caller is told to come back later. */
@@ -94,7 +95,7 @@ export function createTokenStore(
     }
     const { token } = decision;
     const mark = turns.mark();
-    const { forget, end } = writesOf(decision);
+    const { displaced, writes } = planWrites(decision, state.tokens);
     const reply = await run(() =>
       redis.applyLogin(
         ...keysOf(user),
@@ -106,12 +107,10 @@ export function createTokenStore(
         token.expiresAt,
         packDetail(decision.actor, token.ip, []),
         packLease(token),
-        decision.plan.kick.size + end.deleted,
+        displaced,
         decision.displacementsRemembered,
         decision.maxTombstones,
-        forget.length,
-        ...forget,
-        ...end.fields,
+        ...writes,
       ),
     );
     if (reply[0] === 'CONFLICT') return toSnapshot(user, readFlatHash(reply[2]), readFlatHash(reply[3]), state, mark);
@@ -224,24 +223,6 @@ export function createTokenStore(
       return entries.map((entry) => readHistoryEntry(shard, entry)).filter((event) => event !== undefined);
     },
   };
-}
-
-/** A plan as the script takes it: records to forget, and for each token to end its id, code, event and actor. */
-function writesOf({ plan, actor }: Pick<Decision, 'plan' | 'actor'>) {
-  const fields: string[] = [];
-  const endWith = (cause: Cause, tokenIds: Iterable<TokenId>) => {
-    for (const tokenId of tokenIds) {
-      const { code, event } = CAUSES[cause];
-      const ground = plan.grounds.get(tokenId);
-      fields.push(tokenId, cause === 'delete' ? '' : code, event, packActor({ ...actor, ...ground }));
-    }
-  };
-  const gone = [...plan.delete.keys()];
-  const deleted = gone.filter((tokenId) => plan.grounds.has(tokenId));
-  endWith('replace', plan.replace.keys());
-  endWith('kick', plan.kick.keys());
-  endWith('delete', deleted);
-  return { forget: gone.filter((tokenId) => !plan.grounds.has(tokenId)), end: { fields, deleted: deleted.length } };
 }
 
 function namedBy(selector: Selector): readonly string[] {

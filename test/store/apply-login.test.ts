@@ -24,9 +24,15 @@ function newUser() {
   const keys = createKeys(testPrefix(), 1);
   const four = [keys.tokens(user), keys.user(user), keys.history(user), keys.events(0)] as const;
   const record = ['ios', 'd1', 'phone', 1_700_000_000_000, 'salt', '::1', 'agent'].join(US);
-  type More = { readonly ends?: readonly string[]; readonly expiresAt?: number; readonly eventsKeptMs?: number };
+  type More = {
+    readonly forget?: readonly string[];
+    readonly asRead?: readonly (string | number)[];
+    readonly ends?: readonly string[];
+    readonly expiresAt?: number;
+    readonly eventsKeptMs?: number;
+  };
   const apply = (version: string, tokenId: string, more: More = {}) => {
-    const { ends = [], expiresAt = FAR_MS, eventsKeptMs = DAY_MS } = more;
+    const { forget = [], asRead = [], ends = [], expiresAt = FAR_MS, eventsKeptMs = DAY_MS } = more;
     return redis.applyLogin(
       ...four,
       ...([user.tenant, user.userId, eventsKeptMs, DAY_MS] as const),
@@ -40,7 +46,10 @@ function newUser() {
       0,
       0,
       100,
-      0,
+      forget.length,
+      ...forget,
+      asRead.length / 3,
+      ...asRead,
       ...ends,
     );
   };
@@ -71,6 +80,44 @@ describe('apply-login.lua', () => {
     expect(reply[2]).toContain('first');
     expect(reply[3]).toEqual(['createdAt', '1', 'rev', '7']);
     expect(await everything()).toEqual(before);
+  });
+
+  it.each<[string, (key: string) => Promise<unknown>]>([
+    ['was used', (key) => redis.hset(key, 'first:s', 1_700_000_000_001)],
+    ['was refreshed', (key) => redis.hset(key, 'first:r', [FAR_MS + 1, FAR_MS, 2, 1_700_000_000_000, 0].join(US))],
+    ['is gone', (key) => redis.hdel(key, 'first', 'first:r')],
+  ])('writes nothing when a token that it goes by %s since it was read', async (_how, change) => {
+    const { keys, apply, everything, version } = newUser();
+    await apply('0-0', 'first');
+    const renewal = await redis.hget(keys.tokens(user), 'first:r');
+    const more = { forget: ['first'], asRead: ['first', renewal ?? '', 1_700_000_000_000] };
+    await change(keys.tokens(user));
+    const before = await everything();
+    expect((await apply(await version(), 'second', more))[0]).toBe('CONFLICT');
+    expect(await everything()).toEqual(before);
+  });
+
+  it('forgets a token that stands as it was read', async () => {
+    const { keys, apply, version } = newUser();
+    await apply('0-0', 'first');
+    await redis.hset(keys.tokens(user), 'first:s', 1_700_000_000_001);
+    const renewal = await redis.hget(keys.tokens(user), 'first:r');
+    const more = { forget: ['first'], asRead: ['first', renewal ?? '', 1_700_000_000_001] };
+    expect((await apply(await version(), 'second', more))[0]).toBe('APPLIED');
+    expect(await redis.hmget(keys.tokens(user), 'first', 'first:r', 'first:s')).toEqual([null, null, null]);
+  });
+
+  it('never gives a version twice, not even when Redis has lost what it gave one to', async () => {
+    const { keys, apply, version } = newUser();
+    await apply('0-0', 'first');
+    const past = await redis.dumpBuffer(keys.tokens(user));
+    const read = await version();
+    await apply(read, 'lost');
+    const seen = await version();
+    await redis.restore(keys.tokens(user), 0, past ?? '', 'REPLACE');
+    await apply(read, 'other');
+    expect(await version()).not.toBe(seen);
+    expect((await apply(seen, 'late'))[0]).toBe('CONFLICT');
   });
 
   it('gives every login a number of its own, larger than those before', async () => {

@@ -3,6 +3,7 @@
 -- Input  ARGV 5 version that the plan was made for, 6 tokenId, 7 record without seq, 8 renewal, 9 expiresAt,
 --             10 detail of token.issued, 11 lease or '', 12 displacements to note, 13 how many are remembered (0 = none),
 --             14 tombstones to keep at most, 15 number of records to forget, their ids,
+--             then number of tokens that must stand as they were read, for each: id, <id>:r, last seen,
 --             then for each token to end: id, code, event, actor
 -- Output APPLIED now | CONFLICT now tokens user: the fresh snapshot, nothing was written
 -- Events one for each token ended, then token.issued
@@ -11,16 +12,29 @@ local expected, token_id, record, renewal, expires_at, detail = ARGV[5], ARGV[6]
 local lease, displacements, remembered = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
 local max_tombstones, forget_count = tonumber(ARGV[14]), tonumber(ARGV[15])
 
+local read_from = 16 + forget_count
+local end_from = read_from + 1 + 3 * tonumber(ARGV[read_from])
+
+-- Whether a refresh or a use has brought back one that time had ended or loosened. Neither changes the version.
+local function is_any_back()
+  for i = read_from + 1, end_from - 1, 3 do
+    local id, renewal, seen_at = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    local core, renewal_now, seen_now = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s'))
+    if renewal_now ~= renewal or (seen_now or part(core or '', 5)) ~= seen_at then return true end
+  end
+  return false
+end
+
 local held, version, last_seq = unpack(redis.call('HMGET', TOKENS, token_id, ':v', ':q'))
 -- The same login sent twice is applied once.
 if held then return { 'APPLIED', NOW } end
-if (version or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0') ~= expected then
+if (version or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0') ~= expected or is_any_back() then
   return { 'CONFLICT', NOW, redis.call('HGETALL', TOKENS), redis.call('HGETALL', USER) }
 end
 local seq, next_version = integer(tonumber(last_seq or '0') + 1), version_after(version)
 
-for i = 16, 15 + forget_count do forget(ARGV[i]) end
-for i = 16 + forget_count, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
+for i = 16, read_from - 1 do forget(ARGV[i]) end
+for i = end_from, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 
 redis.call('HSET', TOKENS, token_id, seq .. US .. record, token_id .. ':r', renewal, ':q', seq, ':v', next_version)
 if lease ~= '' then redis.call('HSET', TOKENS, token_id .. ':l', lease) end
@@ -32,6 +46,6 @@ if remembered > 0 and displacements > 0 then
 end
 -- The hash lives as long as its last token; each token's own end is in its record.
 keep_until(TOKENS, tonumber(expires_at))
-if 16 + forget_count <= #ARGV then trim_tombstones(max_tombstones) end
+if end_from <= #ARGV then trim_tombstones(max_tombstones) end
 emit('token.issued', token_id, part(record, 1), tonumber(part(renewal, 2)), detail)
 return { 'APPLIED', NOW }

@@ -1,0 +1,48 @@
+/**
+ * Owns how a login's plan is told to its script: what to forget, what to end, and what must stand as it was read.
+ * Must not know how the plan was reached.
+ */
+import { CAUSES, type Cause, type Token, type TokenId } from '../domain/token.ts';
+import type { Decision } from '../tokens/store.ts';
+import { packActor, packRenewal } from './codec.ts';
+
+type Applied = Pick<Decision & { readonly apply: true }, 'plan' | 'actor'>;
+
+/**
+ * @param tokens as the plan was made for
+ * @returns how many tokens a policy displaces, and the last arguments of apply-login.lua
+ */
+export function planWrites(
+  { plan, actor }: Applied,
+  tokens: readonly Token[],
+): { displaced: number; writes: (string | number)[] } {
+  const { kick, replace, grounds } = plan;
+  const gone = [...plan.delete.keys()];
+  // A deleted one without a ground had ended before.
+  const deleted = gone.filter((tokenId) => grounds.has(tokenId));
+  const forgotten = gone.filter((tokenId) => !grounds.has(tokenId));
+  const asRead = tokens.filter((token) => isUndoneByUse(token, plan));
+  const end = (cause: Cause, tokenIds: Iterable<TokenId>) => {
+    const { code, event } = CAUSES[cause];
+    const codeToDevice = cause === 'delete' ? '' : code;
+    return [...tokenIds].flatMap((id) => [id, codeToDevice, event, packActor({ ...actor, ...grounds.get(id) })]);
+  };
+  return {
+    displaced: kick.size + deleted.length,
+    writes: [
+      forgotten.length,
+      ...forgotten,
+      asRead.length,
+      ...asRead.flatMap((token) => [token.tokenId, packRenewal(token), token.lastSeenAt]),
+      ...end('replace', replace.keys()),
+      ...end('kick', kick.keys()),
+      ...end('delete', deleted),
+    ],
+  };
+}
+
+/** What time alone has ended or loosened, a refresh or a use may have brought back since, and neither is a new version. */
+function isUndoneByUse({ tokenId, end }: Token, { delete: gone, grounds }: Applied['plan']): boolean {
+  const ground = grounds.get(tokenId);
+  return end === undefined && (ground === undefined ? gone.has(tokenId) : ground.reason === 'lapsed');
+}
