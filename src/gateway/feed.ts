@@ -15,7 +15,7 @@ export type FeedHandlers = {
   readonly onEvent: (event: Readonly<Record<string, unknown>>) => void;
   /** `isLive`: all that happened before `at` (Latchkey's time, ms) has been told. */
   readonly onHeartbeat: (at: number, isLive: boolean) => void;
-  /** Events were missed. What is told from here on begins at the beginning again. */
+  /** Events were missed. With `from: 'start'` all that is kept is told again; with `now`, what happens after the reset. */
   readonly onReset: () => void;
   readonly onTrouble: (error: unknown) => void;
 };
@@ -36,15 +36,21 @@ export async function followFeed(api: Api, query: FeedQuery, on: FeedHandlers, s
   let cursor: string | undefined;
   let retryMs = FIRST_RETRY_MS;
 
-  const take = ({ type, data, id }: SseMessage): 'reset' | 'ok' => {
-    if (type === 'reset') return 'reset';
+  const take = ({ type, data, id }: SseMessage): 'begin anew' | 'go on' => {
+    if (type === 'reset') {
+      on.onReset();
+      // All that is kept comes only to who asks without a cursor. Who began now goes on from the reset: asking for
+      // `now` again would pass over what happens until then.
+      cursor = query.from === 'start' ? undefined : (id ?? cursor);
+      return query.from === 'start' ? 'begin anew' : 'go on';
+    }
     const content = JSON.parse(data) as Record<string, unknown>;
     if (type === 'heartbeat') on.onHeartbeat(Date.parse(String(content['at'])), content['live'] === true);
     else on.onEvent(content);
     if (type === 'heartbeat' && content['live'] === true) retryMs = FIRST_RETRY_MS;
     // Only now: what threw above is asked for again.
     cursor = id ?? cursor;
-    return 'ok';
+    return 'go on';
   };
 
   const connectOnce = async (): Promise<void> => {
@@ -55,11 +61,7 @@ export async function followFeed(api: Api, query: FeedQuery, on: FeedHandlers, s
       const parser = new SseParser();
       for await (const chunk of bytes) {
         silence.refresh();
-        for (const message of parser.push(chunk)) {
-          if (take(message) === 'ok') continue;
-          cursor = undefined;
-          return on.onReset();
-        }
+        for (const message of parser.push(chunk)) if (take(message) === 'begin anew') return;
       }
       throw new Error('the feed ended');
     } finally {

@@ -305,6 +305,66 @@ describe('R10 a gateway that was cut off misses no end', () => {
   });
 });
 
+describe('a reset of the feed', () => {
+  it.each([
+    ['local', 'connected'],
+    ['local', 'cut off'],
+    ['online', 'connected'],
+    ['online', 'cut off'],
+  ] as const)('hides no end from a checker in %s mode that is %s right after it', async (mode, way) => {
+    const service = await startService();
+    const proxy = await startProxy(service.url);
+    const { fetch, calls } = countingFetch();
+    let goOn: (() => void) | undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const checker = await readyChecker(proxy.url, {
+      mode,
+      async fetch(url, init) {
+        // Whoever connects again comes too late to see the end happen.
+        if (url.includes('/events') && calls.has('/events')) await gate;
+        return fetch(url, init);
+      },
+    });
+    const heard: EndedEvent[] = [];
+    let gaps = 0;
+    checker.on('ended', (event) => heard.push(event));
+    checker.on('gap', () => {
+      gaps += 1;
+    });
+    // Online mode begins with a gap: it knows of nothing that was before.
+    const before = mode === 'online' ? 1 : 0;
+    await until('it follows', () => calls.has('/events') && gaps === before);
+    const { body } = await issue(service, 'ada');
+    // Another epoch: Redis was flushed.
+    await service.redis.del(service.keys.settings());
+    await service.deployment.check();
+    await until('the gap', () => gaps > before);
+    if (way === 'cut off') proxy.cut();
+    await revokeAll(service, 'ada');
+    proxy.heal();
+    goOn?.();
+    await until('the end', () => heard.length > 0);
+    expect(heard[0]).toMatchObject({ tokenId: body.token.tokenId, reason: 'token_revoked' });
+    expect(gaps).toBe(before + 1);
+  });
+
+  it('is followed by all that is kept where the checker remembers ends itself', async () => {
+    const service = await startService();
+    const checker = await readyChecker(service.url);
+    const heard: string[] = [];
+    checker.on('ended', ({ tokenId }) => heard.push(tokenId));
+    const { tokenId } = (await issue(service, 'ada')).body.token;
+    await revokeAll(service, 'ada');
+    await until('the end', () => heard.length > 0);
+    await service.redis.del(service.keys.settings());
+    await service.deployment.check();
+    await until('the end again', () => heard.length > 1);
+    expect(heard).toEqual([tokenId, tokenId]);
+  });
+});
+
 describe('an online checker', () => {
   it('asks every time, and shares the question only within one turn', async () => {
     const service = await startService();
