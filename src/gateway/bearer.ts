@@ -1,5 +1,5 @@
 /**
- * Owns where the access token stands in a request (RFC 6750 section 2.1).
+ * Owns where the access token stands in a request: the header of RFC 6750 section 2.1, or what a browser can send.
  */
 import type { IncomingMessage } from 'node:http';
 
@@ -12,4 +12,10 @@ export function bearerOf(request: Pick<IncomingMessage, 'headersDistinct'>): str
   if (values === undefined) return undefined;
   const [, token] = /^Bearer +(\S+) *$/i.exec(values[0] ?? '') ?? [];
   return values.length > 1 || token === undefined ? NO_TOKEN : token;
+}
+
+/** Browsers cannot set headers: they offer `['chat', 'bearer.<token>']`, and the server picks `chat`. */
+export function bearerOrOfferedOf(request: IncomingMessage): string | undefined {
+  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  return bearerOf(request) ?? offered.find((name) => name.startsWith('bearer.'))?.slice('bearer.'.length);
 }

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { bearerOf } from './bearer.ts';
+import { bearerOrOfferedOf } from './bearer.ts';
 import { sentenceOf } from './end-of-token.ts';
 import { GatewayUnavailableError } from './errors.ts';
 import { fn, refuseUnknown, whole } from './options.ts';
@@ -63,7 +63,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
 
   constructor(server: GatewayServer<S>, checker: TokenChecker, options: AttachOptions) {
     this.#checker = checker;
-    this.#tokenFrom = fn('tokenFrom', options.tokenFrom ?? defaultTokenFrom);
+    this.#tokenFrom = fn('tokenFrom', options.tokenFrom ?? bearerOrOfferedOf);
     this.#describe = fn('describe', options.describe ?? ((end) => sentenceOf(end)));
     this.#onError = fn('onError', options.onError ?? (() => {}));
     this.#presence = this.#createPresence(options.presence);
@@ -201,11 +201,15 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
       this.#recent.delete(tokenId);
     }
     for (const connection of this.#bySocket.values()) {
-      if (now < connection.claims.exp * 1000) continue;
-      this.#forget(connection, true);
-      this.#refuse(connection.socket, { reason: 'token_expired' });
+      if (now >= connection.claims.exp * 1000) this.#expire(connection);
     }
     this.#recheck();
+  }
+
+  /** The token itself goes on, and so do its other sockets. */
+  #expire(connection: Connection<S>): void {
+    this.#forget(connection, true);
+    this.#refuse(connection.socket, { reason: 'token_expired' });
   }
 
   #doubtAll(): void {
@@ -217,15 +221,20 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
   #recheck(): void {
     for (const connection of [...this.#doubtful].slice(0, RECHECKS)) {
       this.#doubtful.delete(connection);
-      this.#checker.check(connection.token).then(
-        (verdict) => {
-          if (!verdict.active) this.#end(connection.tokenId, verdict);
-        },
-        () => {
-          if (this.#bySocket.has(connection.socket)) this.#doubtful.add(connection);
-        },
-      );
+      void this.#askAbout(connection);
     }
+  }
+
+  async #askAbout(connection: Connection<S>): Promise<void> {
+    const { token } = connection;
+    const verdict = await this.#checker.check(token).catch(() => undefined);
+    if (verdict?.active === true) return;
+    // That one access token has expired says nothing of others: of this socket's next one, or of its siblings'.
+    if (verdict !== undefined && verdict.reason !== 'token_expired') return this.#end(connection.tokenId, verdict);
+    if (!this.#bySocket.has(connection.socket)) return;
+    // One it was renewed with meanwhile is asked about too: it may have been found good before the gap.
+    if (verdict === undefined || connection.token !== token) this.#doubtful.add(connection);
+    else this.#expire(connection);
   }
 
   #createPresence(option: AttachOptions['presence']): PresenceKeeper | undefined {
@@ -240,17 +249,12 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
   async #onRefused(tokenId: string, reason: InactiveVerdict['reason']): Promise<void> {
     const [first] = this.#byToken.get(tokenId) ?? [];
     if (first === undefined) return;
-    // Its event may not have come yet, and tells more than the reason: so does Latchkey.
+    // Its event may not have come yet and tells more than the reason, as does Latchkey until the access token expires.
     const verdict = await this.#checker.check(first.token, { online: true }).catch(() => undefined);
-    this.#end(tokenId, verdict?.active === false ? verdict : { reason });
+    const tellsMore = verdict?.active === false && verdict.reason !== 'token_expired';
+    this.#end(tokenId, tellsMore ? verdict : { reason });
   }
 }
 
 /** For a peer that goes away in between: no error of ours. */
 function ignore(): void {}
-
-/** Browsers cannot set headers: they offer `['chat', 'bearer.<token>']`, and the server picks `chat`. */
-function defaultTokenFrom(request: IncomingMessage): string | undefined {
-  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-  return bearerOf(request) ?? offered.find((name) => name.startsWith('bearer.'))?.slice('bearer.'.length);
-}

@@ -88,6 +88,11 @@ const open = async (url: string, token: string): Promise<Client> => {
   await until('it is open', () => isOpen(client));
   return client;
 };
+/** Another epoch: Redis was flushed, as far as the feed can tell. */
+const makeGap = async (service: Service): Promise<void> => {
+  await service.redis.del(service.keys.settings());
+  await service.deployment.check();
+};
 const accessOf = (response: { body: { accessToken: string } }) => response.body.accessToken;
 
 describe.each(['local', 'online'] as const)('a WebSocket server with a checker in %s mode', (mode) => {
@@ -235,10 +240,65 @@ describe('attachWebSocketServer', () => {
     const lost = await open(gateway.url, accessOf(await issue(service, 'lost')));
     const kept = await open(gateway.url, accessOf(await issue(service, 'kept')));
     await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'lost' }));
-    await service.redis.del(service.keys.settings());
-    await service.deployment.check();
+    await makeGap(service);
     await until('it is closed', () => lost.closed !== undefined);
     expect([lost.closed, isOpen(kept)]).toEqual([{ code: 4401, reason: 'token_unknown' }, true]);
+  });
+
+  it('ends only the socket whose own access token has expired when it asks again', async () => {
+    const service = await startService({ env: { ACCESS_TTL_SECONDS: '10' } });
+    const gateway = await startGateway(service.url, {}, { mode: 'online' });
+    const { body } = await issue(service, 'ada');
+    const old = await open(gateway.url, body.accessToken);
+    service.shiftClock(8_000);
+    const renewed = await open(gateway.url, accessOf(await refresh(service, body.refreshToken)));
+    // The gateway does not know yet that it is so late: only the answer of Latchkey can tell.
+    service.shiftClock(5_000);
+    await makeGap(service);
+    await until('it is closed', () => old.closed !== undefined);
+    expect(old.closed).toEqual({ code: 4401, reason: 'token_expired' });
+    expect(gateway.attached.authOf(gateway.sockets[1] as WebSocket)?.sub).toBe('ada');
+    expect([isOpen(renewed), renewed.messages]).toEqual([true, []]);
+  });
+
+  it.each([
+    ['lets a socket go on', 'good', undefined],
+    ['ends a socket', 'lost', { code: 4401, reason: 'token_unknown' }],
+  ] as const)('%s that was renewed while its old token was asked about: the next is %s', async (_, next, closed) => {
+    const service = await startService({ env: { ACCESS_TTL_SECONDS: '10' } });
+    const { body } = await issue(service, 'ada');
+    const asked: string[] = [];
+    let isHeld = false;
+    let goOn: (() => void) | undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const fetch: NonNullable<CheckerOptions['fetch']> = async (url, init) => {
+      const answer = await globalThis.fetch(url, init);
+      if (!url.endsWith('/introspect')) return answer;
+      const token = new URLSearchParams(init.body).get('token') ?? '';
+      asked.push(token);
+      if (isHeld && token === body.accessToken) await gate;
+      return answer;
+    };
+    const gateway = await startGateway(service.url, {}, { mode: 'online', fetch });
+    const client = await open(gateway.url, body.accessToken);
+    const socket = gateway.sockets[0] as WebSocket;
+    service.shiftClock(8_000);
+    const nextToken = accessOf(await refresh(service, body.refreshToken));
+    service.shiftClock(5_000);
+    isHeld = true;
+    const askedOld = () => asked.filter((token) => token === body.accessToken).length;
+    const before = askedOld();
+    await makeGap(service);
+    await until('the verdict on the old one is on its way', () => askedOld() > before);
+    expect(await gateway.attached.renew(socket, nextToken)).toBe(true);
+    if (next === 'lost') await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'ada' }));
+    goOn?.();
+    const askedNext = () => asked.filter((token) => token === nextToken).length;
+    await until('the next one is asked about too', () => askedNext() > 1 || client.closed !== undefined);
+    if (closed !== undefined) await until('it is closed', () => client.closed !== undefined);
+    expect([client.closed, gateway.attached.authOf(socket)?.sub]).toEqual([closed, closed ? undefined : 'ada']);
   });
 
   it('R4 refuses options that there are not', async () => {
@@ -294,6 +354,16 @@ describe('presence of a WebSocket server', () => {
     const gateway = await startGateway(service.url, { presence: { leaseIntervalMs: 200 } });
     const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
     // Gone without an event.
+    await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'ada' }));
+    await until('it is closed', () => client.closed !== undefined);
+    expect(client.closed).toEqual({ code: 4401, reason: 'token_unknown' });
+  });
+
+  it('tells why presence refused a token, not that the access token has expired since', async () => {
+    const service = await startService({ env: { ACCESS_TTL_SECONDS: '10' } });
+    const gateway = await startGateway(service.url, { presence: { leaseIntervalMs: 200 } });
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    service.shiftClock(11_000);
     await service.redis.del(service.keys.tokens({ tenant: 'default', userId: 'ada' }));
     await until('it is closed', () => client.closed !== undefined);
     expect(client.closed).toEqual({ code: 4401, reason: 'token_unknown' });
