@@ -16,6 +16,14 @@ const CODES: Readonly<Record<string, TokenReason>> = {
 
 export const ENDING_TYPES = Object.keys(CODES);
 
+/** What a device is told of an end. */
+export type End = Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>;
+
+/** False for what is said of one access token, and of no other of its token. Where no reasons are told, an expired one is invalid. */
+export function saysEndOfToken({ reason }: End): boolean {
+  return reason !== 'token_expired' && reason !== 'token_invalid';
+}
+
 export type EndOfToken = EndedEvent & { /** End of its last access token, unix ms. */ readonly until: number };
 
 /** Undefined for an event that ends no token. */
@@ -43,10 +51,7 @@ function reasonOf(byType: TokenReason, code: unknown, by: EndedEvent['endedBy'])
 }
 
 /** "signed in on ios at 10:32" for an end by a login, else the reason in words. */
-export function sentenceOf(
-  { reason, endedAt, endedBy }: Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>,
-  timeZone = 'UTC',
-): string {
+export function sentenceOf({ reason, endedAt, endedBy }: End, timeZone = 'UTC'): string {
   if (endedAt === undefined) return REASON_TITLES[reason];
   const at = new Intl.DateTimeFormat('en-GB', { timeZone, hour: '2-digit', minute: '2-digit' }).format(
     new Date(endedAt),

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { bearerOrOfferedOf } from './bearer.ts';
-import { sentenceOf } from './end-of-token.ts';
+import { saysEndOfToken, sentenceOf, type End } from './end-of-token.ts';
 import { GatewayUnavailableError } from './errors.ts';
 import { fn, refuseUnknown, whole } from './options.ts';
 import { createPresenceKeeper, type Holder, type PresenceKeeper } from './presence.ts';
@@ -171,14 +171,14 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     this.#end(event.tokenId, event);
   }
 
-  #end(tokenId: string, end: Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>): void {
+  #end(tokenId: string, end: End): void {
     for (const connection of this.#byToken.get(tokenId) ?? []) {
       this.#forget(connection, false);
       this.#refuse(connection.socket, end);
     }
   }
 
-  #refuse(socket: S, end: Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>): void {
+  #refuse(socket: S, end: End): void {
     const { reason: code, endedBy, endedAt: at } = end;
     socket.send(JSON.stringify({ type: 'token_ended', code, endedBy, at, text: this.#describe(end) }));
     this.#shut(socket, CLOSE_TOKEN_ENDED, code);
@@ -206,10 +206,10 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     this.#recheck();
   }
 
-  /** The token itself goes on, and so do its other sockets. */
-  #expire(connection: Connection<S>): void {
+  /** The token goes on, and so do its other sockets. */
+  #expire(connection: Connection<S>, end: End = { reason: 'token_expired' }): void {
     this.#forget(connection, true);
-    this.#refuse(connection.socket, { reason: 'token_expired' });
+    this.#refuse(connection.socket, end);
   }
 
   #doubtAll(): void {
@@ -229,12 +229,11 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     const { token } = connection;
     const verdict = await this.#checker.check(token).catch(() => undefined);
     if (verdict?.active === true) return;
-    // That one access token has expired says nothing of others: of this socket's next one, or of its siblings'.
-    if (verdict !== undefined && verdict.reason !== 'token_expired') return this.#end(connection.tokenId, verdict);
+    if (verdict !== undefined && saysEndOfToken(verdict)) return this.#end(connection.tokenId, verdict);
     if (!this.#bySocket.has(connection.socket)) return;
     // One it was renewed with meanwhile is asked about too: it may have been found good before the gap.
     if (verdict === undefined || connection.token !== token) this.#doubtful.add(connection);
-    else this.#expire(connection);
+    else this.#expire(connection, verdict);
   }
 
   #createPresence(option: AttachOptions['presence']): PresenceKeeper | undefined {
@@ -251,7 +250,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     if (first === undefined) return;
     // Its event may not have come yet and tells more than the reason, as does Latchkey until the access token expires.
     const verdict = await this.#checker.check(first.token, { online: true }).catch(() => undefined);
-    const tellsMore = verdict?.active === false && verdict.reason !== 'token_expired';
+    const tellsMore = verdict?.active === false && saysEndOfToken(verdict);
     this.#end(tokenId, tellsMore ? verdict : { reason });
   }
 }

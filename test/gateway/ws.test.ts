@@ -245,21 +245,27 @@ describe('attachWebSocketServer', () => {
     expect([lost.closed, isOpen(kept)]).toEqual([{ code: 4401, reason: 'token_unknown' }, true]);
   });
 
-  it('ends only the socket whose own access token has expired when it asks again', async () => {
-    const service = await startService({ env: { ACCESS_TTL_SECONDS: '10' } });
-    const gateway = await startGateway(service.url, {}, { mode: 'online' });
-    const { body } = await issue(service, 'ada');
-    const old = await open(gateway.url, body.accessToken);
-    service.shiftClock(8_000);
-    const renewed = await open(gateway.url, accessOf(await refresh(service, body.refreshToken)));
-    // The gateway does not know yet that it is so late: only the answer of Latchkey can tell.
-    service.shiftClock(5_000);
-    await makeGap(service);
-    await until('it is closed', () => old.closed !== undefined);
-    expect(old.closed).toEqual({ code: 4401, reason: 'token_expired' });
-    expect(gateway.attached.authOf(gateway.sockets[1] as WebSocket)?.sub).toBe('ada');
-    expect([isOpen(renewed), renewed.messages]).toEqual([true, []]);
-  });
+  it.each([
+    ['true', 'token_expired'],
+    ['false', 'token_invalid'],
+  ])(
+    'ends only the socket whose own access token has expired when it asks again, reasons: %s',
+    async (reasons, reason) => {
+      const service = await startService({ env: { ACCESS_TTL_SECONDS: '10', INTROSPECTION_REASONS: reasons } });
+      const gateway = await startGateway(service.url, {}, { mode: 'online' });
+      const { body } = await issue(service, 'ada');
+      const old = await open(gateway.url, body.accessToken);
+      service.shiftClock(8_000);
+      const renewed = await open(gateway.url, accessOf(await refresh(service, body.refreshToken)));
+      // The gateway does not know yet that it is so late: only the answer of Latchkey can tell.
+      service.shiftClock(5_000);
+      await makeGap(service);
+      await until('it is closed', () => old.closed !== undefined);
+      expect(old.closed).toEqual({ code: 4401, reason });
+      expect(gateway.attached.authOf(gateway.sockets[1] as WebSocket)?.sub).toBe('ada');
+      expect([isOpen(renewed), renewed.messages]).toEqual([true, []]);
+    },
+  );
 
   it.each([
     ['lets a socket go on', 'good', undefined],
