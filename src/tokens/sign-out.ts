@@ -3,7 +3,7 @@
  */
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Platform, PlatformClass, Platforms } from '../domain/platform.ts';
-import type { Actor, Token, TokenId, UserKey } from '../domain/token.ts';
+import { CAUSES, type Actor, type Token, type TokenId, type UserKey } from '../domain/token.ts';
 import type { RefreshTokens } from './refresh-token.ts';
 import { findByRefreshToken } from './refresh.ts';
 import type { Ended, Selector, TokenStore } from './store.ts';
@@ -14,7 +14,7 @@ export type LogoutScope = 'this' | 'others' | 'all';
 export type SignOut = {
   /** Ends the caller's own tokens; answers how many. */
   logout(token: Token, scope: LogoutScope): Promise<number>;
-  /** The token behind a refresh token, if it is active; throws the reason otherwise. */
+  /** The token behind a refresh token, if it is active; throws the reason otherwise. One that is used again ends it. */
   ownerOf(refreshToken: string): Promise<Token>;
   /** Ends one of the caller's tokens; `not_found` for one that is not the user's, 0 for one that had ended. */
   endOwn(caller: Token, tokenId: TokenId): Promise<number>;
@@ -40,10 +40,14 @@ export function createSignOut({ store, refreshTokens, judge, platforms }: SignOu
     },
 
     async ownerOf(refreshToken) {
-      const { token } = await findByRefreshToken(store, refreshTokens, refreshToken);
+      const { token, locator } = await findByRefreshToken(store, refreshTokens, refreshToken);
       const verdict = verdictOf(token, store.now());
       if (verdict !== undefined) throw refusalOf(verdict);
-      return token;
+      // A device that never heard of its latest one may still sign out; nobody has a reason to hold an older one.
+      if (locator.generation >= token.generation - 1) return token;
+      const { code, kind } = CAUSES.refresh_reuse;
+      await store.end(token, { by: 'ids', ids: [token.tokenId] }, 'refresh_reuse', { kind, reason: code });
+      throw new LatchkeyError('refresh_reused');
     },
 
     async endOwn(caller, tokenId) {

@@ -251,6 +251,22 @@ describe('L2 end one, all others, or all', () => {
     expect((await logout(here, undefined, { refreshToken: tokens[0].body.refreshToken })).body).toEqual({ count: 1 });
   });
 
+  it('takes the refresh token before the latest, whose answer may have been lost', async () => {
+    const { body } = await one('lost-answer');
+    await refresh(there, body.refreshToken);
+    expect((await logout(here, undefined, { refreshToken: body.refreshToken })).body).toEqual({ count: 1 });
+  });
+
+  it('takes an older one for what it is: used again, it ends its own token and no other', async () => {
+    const [own, other] = (await issueOn('old-refresh', 'ios', 'web')) as [Response, Response];
+    const next = await refresh(there, own.body.refreshToken);
+    const latest = await refresh(there, next.body.refreshToken);
+    const answer = await logout(here, undefined, { refreshToken: own.body.refreshToken, scope: 'all' });
+    expect([answer.status, answer.body.code]).toEqual([401, 'refresh_reused']);
+    expect(await verdict(there, latest.body.accessToken)).toBe('refresh_reused');
+    expect(await verdict(there, other.body.accessToken)).toBe('good');
+  });
+
   it.each([
     ['neither token', undefined, 'token_missing'],
     ['a refresh token that is none', 'nonsense', 'token_malformed'],
