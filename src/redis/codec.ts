@@ -19,6 +19,9 @@ const PARTS = ['', ':r', ':s', ':e', ':l'];
 /** Fields of one token in the hash. */
 export const fieldsOf = (tokenId: TokenId) => PARTS.map((part) => tokenId + part);
 
+/** Beside them, and no part of what is read of a token. */
+export const loginNameField = (tokenId: TokenId) => `${tokenId}:n`;
+
 type Stored = string | null | undefined;
 /** A whole hash: not an object, as a damaged one may hold any name, those of an object's own parts too. */
 export type Fields = ReadonlyMap<string, string>;

@@ -28,6 +28,7 @@ declare module 'ioredis' {
         displacements: number,
         displacementsRemembered: number,
         maxTombstones: number,
+        loginName: string,
         ...writes: (string | number)[],
       ]
     ): Result<['APPLIED', number] | ['CONFLICT', number, Flat, Flat], Context>;

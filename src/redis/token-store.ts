@@ -18,6 +18,7 @@ import type {
 import { readPolicyChoice } from './tenant-store.ts';
 import {
   fieldsOf,
+  loginNameField,
   packActor,
   packDetail,
   packLease,
@@ -110,6 +111,7 @@ export function createTokenStore(
         displaced,
         decision.displacementsRemembered,
         decision.maxTombstones,
+        decision.loginName ?? '',
         ...writes,
       ),
     );
@@ -166,6 +168,13 @@ export function createTokenStore(
     },
 
     find: (user, tokenId) => finderOf(user, tokenId)(),
+
+    async findByLoginName(user, tokenId, loginName) {
+      const name = answerOf(redis.hget(keys.tokens(user), loginNameField(tokenId)));
+      const [token, known] = await Promise.all([finderOf(user, tokenId)(), name]);
+      return known === loginName ? token : undefined;
+    },
+
     finderOf,
 
     async end(user: UserKey, selector: Selector, cause: Cause, actor: Actor) {

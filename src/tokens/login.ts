@@ -34,6 +34,9 @@ export type LoginRequest = UserKey & {
   readonly userAgent: string;
 };
 
+/** `loginName`: what was typed, where the user has another name. */
+type KnownRequest = LoginRequest & { readonly loginName?: string };
+
 export type LoginResult = {
   readonly accessToken: string;
   readonly refreshToken: string;
@@ -68,7 +71,13 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
   const rulesOf = (request: LoginRequest, state: Snapshot) =>
     ruleBook.rulesFor(request.platform, state.tenantConfig, state.policyOverride);
 
-  async function login(request: LoginRequest, start: Snapshot, admit: Admit): Promise<LoginAnswer> {
+  /** Before the password: what a tenant shuts out is no secret, what a user's own policy does is the user's. */
+  function assertAllowedToSomebody(request: LoginRequest, state: Snapshot): void {
+    if (isAllowed(request, rulesOf(request, state))) return;
+    assertAllowed(request, rulesOf(request, { ...state, policyOverride: undefined }));
+  }
+
+  async function login(request: KnownRequest, start: Snapshot, admit: Admit): Promise<LoginAnswer> {
     await admit(start);
     if (request.dryRun)
       return { kind: 'dry_run', plan: planLogin(request, start, rulesOf(request, start)), now: start.now };
@@ -89,7 +98,9 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
       const displaced = displacedBy(plan, state);
       const { maxTombstones } = rules;
       const actor = actorOf(request);
-      return { apply: true, token, plan, actor, displacementsRemembered, maxTombstones, displaced } as const;
+      const { loginName } = request;
+      const writes = { token, loginName, plan, actor, displacementsRemembered, maxTombstones };
+      return { apply: true, ...writes, displaced } as const;
     });
     if (!decision.apply) throw declinedError(decision.plan, decision.now);
     if (accessToken === undefined) throw new Error('a login was applied without a signature');
@@ -103,9 +114,10 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
       if (request.platform === ADMIN_PLATFORM) throw new LatchkeyError('platform_not_allowed');
       const attempt = { user: request, address: request.ip, deviceId: request.deviceId };
       const [start, waits] = await Promise.all([store.snapshot(request), throttle.begin(attempt)]);
-      assertAllowed(request, rulesOf(request, start));
+      assertAllowedToSomebody(request, start);
       const { deviceProof } = request;
-      const isKnownDevice = deviceProof !== undefined && provesDevice(deviceProof, attempt, start, refreshTokens);
+      const isKnownDevice =
+        deviceProof !== undefined && (await provesDevice(deviceProof, attempt, start, { store, refreshTokens }));
       await throttle.assertFree(attempt, waits, isKnownDevice);
 
       const proof = await credentials.prove(request, password, start.user);
@@ -114,9 +126,12 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
         if (!(await proof.stillGood(state.user))) throw new LatchkeyError('invalid_credentials');
         assertNotBlocked(state);
       };
-      if (proof.userId === request.userId) return login(request, start, admit);
+      if (proof.userId === request.userId) {
+        assertAllowed(request, rulesOf(request, start));
+        return login(request, start, admit);
+      }
       // The directory knows the user under another name: that one holds the tokens.
-      const known = { ...request, userId: proof.userId };
+      const known = { ...request, userId: proof.userId, loginName: request.userId };
       const state = await store.snapshot(known);
       assertAllowed(known, rulesOf(known, state));
       return login(known, state, admit);
@@ -131,8 +146,12 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
   };
 }
 
-function assertAllowed({ platform }: LoginRequest, { policy, platforms }: Rules): void {
-  if (!allows(policy, platform, platforms)) throw new LatchkeyError('platform_not_allowed');
+function isAllowed({ platform }: LoginRequest, { policy, platforms }: Rules): boolean {
+  return allows(policy, platform, platforms);
+}
+
+function assertAllowed(request: LoginRequest, rules: Rules): void {
+  if (!isAllowed(request, rules)) throw new LatchkeyError('platform_not_allowed');
 }
 
 function assertNotBlocked(state: Snapshot): void {

@@ -55,6 +55,8 @@ export type Decision =
   | {
       readonly apply: true;
       readonly token: NewToken;
+      /** By which the user signed in, where it is not the userId. */
+      readonly loginName?: string | undefined;
       readonly plan: Plan;
       readonly actor: Actor;
       /** How many displacements to remember; 0 = none. */
@@ -119,6 +121,8 @@ export type TokenStore = {
   list(user: UserKey): Promise<readonly Token[]>;
   /** One token, whatever its state; one round trip. */
   find(user: UserKey, tokenId: TokenId): Promise<Token | undefined>;
+  /** One token, if the user got it by that login name; one round trip. */
+  findByLoginName(user: UserKey, tokenId: TokenId, loginName: string): Promise<Token | undefined>;
   /** {@link TokenStore.find} for who asks of one token again and again: where it stands is worked out once. */
   finderOf(user: UserKey, tokenId: TokenId): FindToken;
   /** Ends tokens; one round trip. Answers which it ended, oldest first: none the second time. */

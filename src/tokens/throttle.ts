@@ -4,7 +4,7 @@
  */
 import { LatchkeyError } from '../contract/errors.ts';
 import type { RefreshTokens } from './refresh-token.ts';
-import type { Attempt, AttemptStore, AttemptWaits, Snapshot } from './store.ts';
+import type { Attempt, AttemptStore, AttemptWaits, Snapshot, TokenStore } from './store.ts';
 
 export type Throttle = {
   /** Counts the attempt; sent together with the reads of the login. */
@@ -37,10 +37,21 @@ function tooManyAttempts(waitMs: number): LatchkeyError {
   return new LatchkeyError('too_many_attempts', { retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1000)) });
 }
 
-/** Whether a refresh token that this very device got for this very user lies behind the proof; of any generation. */
-export function provesDevice(proof: string, attempt: Attempt, state: Snapshot, refreshTokens: RefreshTokens): boolean {
+/**
+ * Whether a refresh token that this very device got for this very user lies behind the proof; of any generation. Where it was
+ * got by a name that the user's directory knows another by, it counts for that name too; a round trip more, only then.
+ */
+export async function provesDevice(
+  proof: string,
+  { user, deviceId }: Attempt,
+  state: Snapshot,
+  { store, refreshTokens }: { readonly store: TokenStore; readonly refreshTokens: RefreshTokens },
+): Promise<boolean> {
   const locator = refreshTokens.locate(proof);
-  if (locator === undefined) return false;
-  const token = state.tokens.find(({ tokenId }) => tokenId === locator.tokenId);
-  return token !== undefined && token.deviceId === attempt.deviceId && refreshTokens.isGenuine(proof, token.salt);
+  if (locator === undefined || locator.tenant !== user.tenant) return false;
+  const token =
+    locator.userId === user.userId
+      ? state.tokens.find(({ tokenId }) => tokenId === locator.tokenId)
+      : await store.findByLoginName(locator, locator.tokenId, user.userId);
+  return token !== undefined && token.deviceId === deviceId && refreshTokens.isGenuine(proof, token.salt);
 }

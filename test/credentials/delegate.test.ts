@@ -296,6 +296,37 @@ describe('a login by an operator’s own user service', () => {
     expect(await verdict(service, alias.body.accessToken)).toBe('good');
   });
 
+  it('knows a device again by the name that it signed in with, and by no other name', async () => {
+    const service = await start({ THROTTLE_USER_FAILURES: '3', THROTTLE_LOCK_SECONDS: '60' });
+    const signIn = async (userId: string, more: object) =>
+      (await login(service, userId, { platform: 'ios', deviceId: 'phone', password: PASSWORD, ...more })).status;
+    directory.reply = answer(200, '{"userId":"u-42"}');
+    const first = await login(service, 'ada@mail', { platform: 'ios', deviceId: 'phone', password: PASSWORD });
+    const deviceProof = first.body.refreshToken;
+    directory.reply = no;
+    for (const name of ['ada@mail', 'eve@mail', 'u-42'])
+      for (let guess = 0; guess < 3; guess += 1) expect(await signIn(name, { deviceId: 'strange' })).toBe(401);
+    directory.reply = answer(200, '{"userId":"u-42"}');
+    expect(await signIn('ada@mail', {})).toBe(429);
+    expect(await signIn('ada@mail', { deviceProof })).toBe(200);
+    expect(await signIn('ada@mail', { deviceProof, deviceId: 'strange' })).toBe(429);
+    expect(await signIn('u-42', { deviceProof })).toBe(200);
+    // The directory has never said that this is the same user: whoever has an account could guess for others.
+    expect(await signIn('eve@mail', { deviceProof })).toBe(429);
+  });
+
+  it('keeps the name no longer than the token', async () => {
+    const service = await start();
+    directory.reply = answer(200, '{"userId":"u-42"}');
+    // Of a device there is one token, and one tombstone that says "replaced".
+    const phone = { platform: 'ios', deviceId: 'phone', password: PASSWORD };
+    for (let round = 0; round < 4; round += 1) await login(service, 'ada@mail', phone);
+    const names = Object.entries(
+      await service.redis.hgetall(service.keys.tokens({ tenant: 'default', userId: 'u-42' })),
+    );
+    expect(names.flatMap(([field, value]) => (field.endsWith(':n') ? [value] : []))).toEqual(['ada@mail', 'ada@mail']);
+  });
+
   it('is refused when that user is blocked or may not use the platform', async () => {
     const service = await start();
     directory.reply = answer(200, '{"userId":"u-42"}');

@@ -91,13 +91,26 @@ describe('the policy of one user', () => {
     expect(await active(node, userId)).toEqual(['ios', 'web']);
   });
 
-  it('shuts a platform out before the password is looked at', async () => {
+  it('shuts a platform out, and shows to nobody who does not know the password', async () => {
     const userId = newUser();
     await createUser(node, userId);
     const noWeb = { name: 'no-web', limits: [{ ...own.limits[0], match: { platforms: ['web'] }, max: 0 }] };
     await putPolicy(node, userId, noWeb);
-    const answer = await login(other, userId, { platform: 'web', password: 'wrong password' });
-    expect([answer.status, answer.body.code]).toEqual([403, 'platform_not_allowed']);
+    const stranger = await login(other, userId, { platform: 'web', password: 'wrong password' });
+    expect([stranger.status, stranger.body.code]).toEqual([401, 'invalid_credentials']);
+    const owner = await login(other, userId, { platform: 'web' });
+    expect([owner.status, owner.body.code]).toEqual([403, 'platform_not_allowed']);
+  });
+
+  it('lets a platform in that the tenant shuts out, which all others are told before the password', async () => {
+    const [userId, nobody] = [newUser(), newUser()];
+    await createUser(node, userId, 'no-web');
+    const noWeb = { name: 'no-web', limits: [{ ...own.limits[0], match: { platforms: ['web'] }, max: 0 }] };
+    expect((await node.api.put('/admin/tenants/no-web').set(asAdmin).send({ policy: noWeb })).status).toBe(200);
+    await putPolicy(node, userId, 'no-kick', 'no-web');
+    const body = { tenant: 'no-web', platform: 'web' };
+    expect((await login(other, userId, body)).status).toBe(200);
+    expect((await login(other, nobody, { ...body, password: 'wrong' })).body.code).toBe('platform_not_allowed');
   });
 
   it('ends with DELETE, which may be repeated', async () => {

@@ -46,6 +46,7 @@ function newUser() {
       0,
       0,
       100,
+      '',
       forget.length,
       ...forget,
       asRead.length / 3,

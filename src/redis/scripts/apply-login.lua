@@ -2,7 +2,7 @@
 --
 -- Input  ARGV 5 version that the plan was made for, 6 tokenId, 7 record without seq, 8 renewal, 9 expiresAt,
 --             10 detail of token.issued, 11 lease or '', 12 displacements to note, 13 how many are remembered (0 = none),
---             14 tombstones to keep at most, 15 number of records to forget, their ids,
+--             14 tombstones to keep at most, 15 login name or '', 16 number of records to forget, their ids,
 --             then number of tokens that must stand as they were read, for each: id, <id>:r, last seen,
 --             then for each token to end: id, code, event, actor
 -- Output APPLIED now | CONFLICT now tokens user: the fresh snapshot, nothing was written
@@ -10,9 +10,9 @@
 
 local expected, token_id, record, renewal, expires_at, detail = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local lease, displacements, remembered = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
-local max_tombstones, forget_count = tonumber(ARGV[14]), tonumber(ARGV[15])
+local max_tombstones, login_name, forget_count = tonumber(ARGV[14]), ARGV[15], tonumber(ARGV[16])
 
-local read_from = 16 + forget_count
+local read_from = 17 + forget_count
 local end_from = read_from + 1 + 3 * tonumber(ARGV[read_from])
 
 -- Whether a refresh or a use has brought back one that time had ended or loosened. Neither changes the version.
@@ -33,11 +33,12 @@ if (version or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0') ~= expect
 end
 local seq, next_version = integer(tonumber(last_seq or '0') + 1), version_after(version)
 
-for i = 16, read_from - 1 do forget(ARGV[i]) end
+for i = 17, read_from - 1 do forget(ARGV[i]) end
 for i = end_from, #ARGV, 4 do end_token(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) end
 
 redis.call('HSET', TOKENS, token_id, seq .. US .. record, token_id .. ':r', renewal, ':q', seq, ':v', next_version)
 if lease ~= '' then redis.call('HSET', TOKENS, token_id .. ':l', lease) end
+if login_name ~= '' then redis.call('HSET', TOKENS, token_id .. ':n', login_name) end
 if remembered > 0 and displacements > 0 then
   local known = redis.call('HGET', TOKENS, ':d')
   local times = known and split(known) or {}

@@ -6,6 +6,7 @@
 --                   <id>:s  lastSeenAt                                                              absent = createdAt
 --                   <id>:e  code, endedAt, actor                                                    present = ended
 --                   <id>:l  leaseExpiresAt, graceMs, connectionId                                   presence only
+--                   <id>:n  name by which the user signed in                                        absent = userId
 --                   :v, :q  version, sequence
 --                   :d      times of the latest displacements by logins                             war only
 --
@@ -49,7 +50,7 @@ local function detail_of(actor, code)
 end
 
 local function forget(id)
-  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e', id .. ':l')
+  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e', id .. ':l', id .. ':n')
 end
 
 -- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
