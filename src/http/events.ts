@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { EVENT_TYPES, type Event } from '../contract/events.ts';
 import { userIdSchema } from '../contract/messages.ts';
+import { MAX_CURSOR_LENGTH } from '../tokens/feed-cursor.ts';
 import { passes, type EventFilter } from '../tokens/event-filter.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
 import { timeView } from '../tokens/views.ts';
@@ -20,7 +21,7 @@ const LET_GO_MS = 5_000;
 const eventsQuery = z.object({
   from: z
     .string()
-    .max(8192)
+    .max(MAX_CURSOR_LENGTH)
     .default('now')
     .describe('A cursor, `now`, `start` (all that is kept), or unix ms. Last-Event-ID goes before it.'),
   tenant: userIdSchema.optional().describe('Only this tenant’s events.'),

@@ -2,7 +2,7 @@
  * Owns where a listener of the feed begins, and when a cursor can no longer be gone on from. Pure.
  */
 import type { FeedStart, ResetReason } from './feed.ts';
-import { BEGINNING, readCursor, type Cursor, type Position } from './feed-cursor.ts';
+import { BEGINNING, WHOLE_MS, readCursor, type Cursor, type Position } from './feed-cursor.ts';
 
 /** How far a node's idea of the store's clock may be off, and more. */
 export const CLOCK_TOLERANCE_MS = 5_000;
@@ -28,7 +28,7 @@ export function resolveStart(
   // A time to come is now: else a caller whose clock is fast would silently miss what happens until then.
   const since = (ms: number) => Math.max(0, Math.min(ms, now) - 1);
   if ('ms' in start) {
-    const begin = { positions: all({ ms: since(start.ms), seq: Number.MAX_SAFE_INTEGER }) };
+    const begin = { positions: all({ ms: since(start.ms), seq: WHOLE_MS }) };
     return start.ms < keptSince ? { ...begin, reset: 'cursor_expired' } : begin;
   }
   const cursor = readCursor(start.cursor, positions.length);

@@ -1,5 +1,6 @@
 // The feed: order, resumption, resets, filters, and what happens when somebody is cut off.
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { MAX_CURSOR_LENGTH, writeCursor } from '../../src/tokens/feed-cursor.ts';
 import { asAdmin, issue, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
@@ -125,6 +126,22 @@ describe('a consumer of the feed', () => {
       await until('the reset', () => late.messages.length > 0);
       expect(late.messages[0]).toMatchObject({ type: 'reset', data: { reason } });
     }
+  });
+
+  it('goes on from a cursor as long as they get: 1024 shards, positions over a week', async () => {
+    const service = await startService({ env: { SHARDS: '1024', ACCESS_TTL_SECONDS: '604800' } });
+    const now = service.store.now();
+    const positions = Array.from({ length: 1024 }, (_, shard) => ({ ms: now - shard * 590_000, seq: 40_000 + shard }));
+    const epoch = (await service.eventLog.epoch()) ?? '';
+    const cursor = writeCursor({ epoch, positions });
+    expect(cursor.length).toBeGreaterThan(10_000);
+    const [byHeader, byQuery] = [clientOf(service), clientOf(service)];
+    expect(await byHeader.connect('', cursor)).toBe(200);
+    expect(await byQuery.connect(`?from=${encodeURIComponent(cursor)}`)).toBe(200);
+    await until('both are served', () => byHeader.messages.length > 0 && byQuery.messages.length > 0);
+    expect([byHeader, byQuery].map(({ messages }) => messages[0]?.type)).toEqual(['heartbeat', 'heartbeat']);
+    expect(byHeader.messages[0]?.id).toBe(cursor);
+    expect(await clientOf(service).connect(`?from=${'~'.repeat(MAX_CURSOR_LENGTH + 1)}`)).toBe(400);
   });
 
   it('may ask for a tenant and for types', async () => {

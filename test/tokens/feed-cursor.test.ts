@@ -1,0 +1,62 @@
+/** The form of a feed cursor: whatever is written can be read, and goes into the headers of a request. */
+import { describe, expect, it } from '@jest/globals';
+import * as fc from 'fast-check';
+import {
+  MAX_CURSOR_LENGTH,
+  readCursor,
+  WHOLE_MS,
+  writeCursor,
+  type Cursor,
+  type Position,
+} from '../../src/tokens/feed-cursor.ts';
+
+const EPOCH = 'a392dd58-cf25-43c7-a4da-d4e4b34e1522';
+const NOW = 1_795_222_935_385;
+/** The most that settings allow. */
+const SHARDS = 1024;
+/** Three digits of a position's place: more than Redis carries out in a millisecond. */
+const MOST_IN_A_MS = 36 ** 3 - 1;
+const SPREADS: Readonly<Record<string, number>> = {
+  'five seconds': 5_000,
+  'an hour': 3_600_000,
+  'a week and ten minutes': 604_800_000 + 600_000,
+};
+
+const cursorOf = (positions: readonly Position[]): Cursor => ({ epoch: EPOCH, positions });
+
+describe('a cursor of 1024 shards', () => {
+  it.each(Object.entries(SPREADS))('is read as it was written, with positions over %s', (_name, spread) => {
+    const place = fc.oneof(fc.constant(0), fc.nat({ max: 9 }), fc.nat({ max: MOST_IN_A_MS }), fc.constant(WHOLE_MS));
+    const position = fc.record({ ms: fc.nat({ max: spread }).map((behind) => NOW - behind), seq: place });
+    const positions = fc.array(position, { minLength: SHARDS, maxLength: SHARDS, size: 'max' });
+    const property = fc.property(positions, (all) => {
+      const cursor = cursorOf(all);
+      const text = writeCursor(cursor);
+      expect(text.length).toBeLessThanOrEqual(MAX_CURSOR_LENGTH);
+      expect(readCursor(text, SHARDS)).toEqual(cursor);
+    });
+    fc.assert(property, { numRuns: 30 });
+  });
+
+  it('is never longer than a request can carry, however far its positions lie apart', () => {
+    const oldest = NOW - (SPREADS['a week and ten minutes'] as number);
+    const positions = Array.from({ length: SHARDS }, (_, shard) => ({ ms: oldest + shard, seq: MOST_IN_A_MS }));
+    positions[SHARDS - 1] = { ms: NOW, seq: MOST_IN_A_MS };
+    const text = writeCursor(cursorOf(positions));
+    expect(text.length).toBeGreaterThan(11_000);
+    expect(text.length).toBeLessThanOrEqual(MAX_CURSOR_LENGTH);
+    expect(readCursor(text, SHARDS)).toEqual(cursorOf(positions));
+  });
+
+  it('has a few characters for a whole millisecond, which may also be written in full', () => {
+    const positions = [
+      { ms: NOW, seq: 3 },
+      { ms: NOW - 36, seq: WHOLE_MS },
+      { ms: NOW - 36, seq: WHOLE_MS },
+    ];
+    const text = writeCursor(cursorOf(positions));
+    expect(text).toBe(`${EPOCH}~${NOW.toString(36)}~0.3_10.*2`);
+    const inFull = text.replace('10.', `10.${WHOLE_MS.toString(36)}`);
+    expect(readCursor(inFull, 3)).toEqual(cursorOf(positions));
+  });
+});
