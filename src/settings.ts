@@ -27,6 +27,9 @@ const yesNo = (byDefault: boolean) =>
 
 const secret = z.string().min(32, 'at least 32 characters');
 
+/** Sent in a header, which carries nothing else as it is. The message must not repeat the key. */
+const apiKey = secret.regex(/^[!-~]*$/, 'only visible ASCII characters, no blanks: callers send it in a header');
+
 export const settingsSchema = z.object({
   NODE_ENV: z.enum(MODES, `valid: ${MODES.join(', ')}`).optional(),
   HOST: z.string().min(1).optional(),
@@ -63,8 +66,8 @@ export const settingsSchema = z.object({
   SIGNING_KEYS_FILE: z.string().min(1).optional(),
   SIGNING_ALG: z.enum(SIGNING_ALGORITHMS, `valid: ${SIGNING_ALGORITHMS.join(', ')}`).default('EdDSA'),
   REFRESH_SECRET: secret.optional(),
-  ADMIN_API_KEY: secret.optional(),
-  GATEWAY_API_KEY: secret.optional(),
+  ADMIN_API_KEY: apiKey.optional(),
+  GATEWAY_API_KEY: apiKey.optional(),
   INTROSPECTION_REASONS: yesNo(true),
   LOG_LEVEL: z.enum(LOG_LEVELS, `valid: ${LOG_LEVELS.join(', ')}`).default('info'),
   TRUST_PROXY: z.string().optional(),

@@ -247,6 +247,25 @@ describe('LOGIN_POLICY', () => {
   });
 });
 
+describe.each(['ADMIN_API_KEY', 'GATEWAY_API_KEY'])('%s', (name) => {
+  it.each([
+    ['a blank', 'correct horse battery staple and more'],
+    ['a blank at its end', `${'k'.repeat(32)} `],
+    ['a tab', `${'k'.repeat(32)}\tk`],
+    ['a letter outside ASCII', 'schlüssel-schlüssel-schlüssel-schlüssel'],
+    ['an emoji', '🔑'.repeat(32)],
+  ])('with %s is refused, as no header could carry it, and is not repeated', (_what, key) => {
+    const faults = faultsOf({ [name]: key });
+    expect(faults).toEqual([`${name}: only visible ASCII characters, no blanks: callers send it in a header`]);
+    expect(faults.join()).not.toContain(key.slice(0, 10));
+  });
+
+  it('may have any visible character of ASCII', () => {
+    const key = String.fromCharCode(...Array.from({ length: 94 }, (_, index) => 0x21 + index));
+    expect(Object.values(loadConfig({ [name]: key }))).toContain(key);
+  });
+});
+
 describe('all faults at once', () => {
   it('those of single settings, of files, and of settings together', () => {
     const faults = faultsOf({

@@ -22,7 +22,7 @@ describe('.env.example', () => {
   });
 
   it('is a usable production setting once its comments are taken away and the secrets are given', () => {
-    const given = Object.fromEntries(SECRETS.map((name) => [name, `${name} of the tests, long enough`]));
+    const given = Object.fromEntries(SECRETS.map((name) => [name, `${name}-of-the-tests-long-enough`]));
     const config = loadConfig({ ...parseEnv(uncommented), ...given });
     expect(config.production).toBe(true);
   });
