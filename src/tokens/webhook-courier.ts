@@ -9,7 +9,9 @@ import type { WebhookProgress, WebhookState } from './webhook-store.ts';
 /** Users whose events are under way at a time. */
 const AT_ONCE = 16;
 const FIRST_WAIT_MS = 1_000;
-const LONGEST_WAIT_MS = 5 * 60 * 1000;
+const LONGEST_BACKOFF_MS = 5 * 60 * 1000;
+/** A receiver knows best how long it is away; a slip of its pen must not silence it for days. */
+const LONGEST_RETRY_AFTER_MS = 60 * 60 * 1000;
 /** Part of a wait that is left to chance, so that webhooks which failed together do not come back together. */
 const JITTER = 0.25;
 
@@ -130,7 +132,7 @@ export class Courier {
   async #fail({ error, retryAfterMs = 0 }: Failed): Promise<void> {
     const { now, random, note, onFailed } = this.#deps;
     this.#failures += 1;
-    const waitMs = Math.min(LONGEST_WAIT_MS, Math.max(backoffMs(this.#failures, random()), retryAfterMs));
+    const waitMs = Math.max(backoffMs(this.#failures, random()), Math.min(LONGEST_RETRY_AFTER_MS, retryAfterMs));
     this.#nextAttemptAt = now() + waitMs;
     onFailed(error, waitMs);
     const trouble = { failures: this.#failures, lastError: error, nextAttemptAt: this.#nextAttemptAt };
@@ -155,6 +157,6 @@ function byUser(letters: readonly Letter[]): Letter[][] {
 
 /** Doubles from a second to five minutes; `random` shortens it by a quarter at most. */
 function backoffMs(failures: number, random: number): number {
-  const whole = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(30, failures - 1));
+  const whole = Math.min(LONGEST_BACKOFF_MS, FIRST_WAIT_MS * 2 ** Math.min(30, failures - 1));
   return Math.round(whole * (1 - random * JITTER));
 }
