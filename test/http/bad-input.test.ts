@@ -318,6 +318,9 @@ function briefly(value: unknown): string {
   return (JSON.stringify(value) ?? 'nothing').slice(0, 40);
 }
 
+/** Than POST /presence, which takes the longest bodies. */
+const MORE_THAN_ANY = 6_000_000;
+
 const byOperation = calls.map((call) => [call.operation, call] as const);
 
 describe('the tables of this file', () => {
@@ -352,10 +355,19 @@ describe('a body', () => {
     expect((answer.body as { detail?: string }).detail).toContain(field);
   });
 
-  it.each(byOperation)('%s: 1 MiB is 413', async (_operation, call) => {
-    const big = encode(call, { ...call.body, padding: 'x'.repeat(1_048_576) });
+  it.each(byOperation)('%s: more than any endpoint takes is 413', async (_operation, call) => {
+    const big = encode(call, { ...call.body, padding: 'x'.repeat(MORE_THAN_ANY) });
     await refused(413, 'payload_too_large', async () => send(call, big));
   });
+
+  it.each(byOperation.filter(([, { headers }]) => headers === asAdmin || headers === asGateway))(
+    '%s: without a key it is 401, and the body is not looked at',
+    async (_operation, call) => {
+      for (const text of ['{', 'x'.repeat(MORE_THAN_ANY)]) {
+        await refused(401, 'unauthorized', async () => send({ ...call, headers: {} }, text));
+      }
+    },
+  );
 
   it.each(byOperation)('%s: another media type is 415', async (_operation, call) => {
     const types = ['text/plain', 'multipart/form-data', 'application/xml', call.json ? FORM_TYPE : JSON_TYPE];
