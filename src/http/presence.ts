@@ -6,6 +6,12 @@ import { presenceRequest } from '../contract/messages.ts';
 import type { Presence } from '../tokens/presence.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 
+/**
+ * All that the schema allows: 1000 tokens with three texts of 128 characters each, and a character beyond the basic plane
+ * is 12 bytes where a writer escapes it (`\ud83d\ude00`). That is 4.7 MB, and half a kilobyte a token is left for blanks.
+ */
+const BODY_LIMIT = '5120kb';
+
 export function presenceEndpoints(presence: Presence): Endpoint[] {
   return [
     endpoint({
@@ -17,7 +23,7 @@ export function presenceEndpoints(presence: Presence): Endpoint[] {
       caller: 'gateway',
       hot: true,
       body: presenceRequest,
-      bodyLimit: '512kb',
+      bodyLimit: BODY_LIMIT,
       responses: {
         200: { description: 'Refused tokens are no longer active: close their connections.', body: presenceResult },
       },

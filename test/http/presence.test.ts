@@ -39,6 +39,10 @@ const setRules = (service: Service, rules: TenantConfig, tenant = 'default') =>
 
 type Named = { readonly userId: string; readonly tokenId: string; readonly tenant?: string };
 
+/** JSON as those writers have it that write nothing but ASCII. */
+const escaped = (json: string) =>
+  json.replaceAll(/[^ -~\n]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
 /** What a gateway says of one connection. */
 const present = (service: Service, token: Named, connectionId?: string, release = false) =>
   service.api
@@ -375,6 +379,22 @@ describe('T10 presence of a token that is no longer active is refused, and bring
       const { body } = await present(service, { ...name, ...wrong }, 'c1', true);
       expect(body).toEqual({ renewed: 0, refused: [{ tokenId: name.tokenId, reason: 'token_unknown' }] });
     }
+  });
+
+  it.each([
+    ['as they are', (body: string) => body],
+    ['escaped, as ASCII', escaped],
+  ])('takes all that it allows: 1000 tokens, every name as long as names get, %s', async (_how, written) => {
+    const longest = '😀'.repeat(128);
+    const token = { tenant: longest, userId: longest, tokenId: 'x'.repeat(64), connectionId: longest };
+    const tokens = Array.from({ length: 1000 }, () => token);
+    const text = written(JSON.stringify({ tokens, release: false }, undefined, 2));
+    const { status, body } = await service.api
+      .post('/presence')
+      .set(asGateway)
+      .set('content-type', 'application/json')
+      .send(text);
+    expect([status, body.renewed, body.refused?.length]).toEqual([200, 0, 1000]);
   });
 
   it('is a call of gateways', async () => {
