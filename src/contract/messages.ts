@@ -17,6 +17,12 @@ const text = (min: number, max: number) =>
 const id = text(1, 128);
 
 export const DEFAULT_TENANT = 'default';
+/** Stands for any tenant where one is expected, so no tenant can have it for a name. */
+export const ANY_TENANT = '*';
+
+export const tenantSchema = id.regex(/^(?!\*$)/, '"*" means any tenant and is the name of none');
+/** Where a tenant is expected of somebody else's token or event. */
+export const expectedTenantSchema = id;
 
 export const userIdSchema = id;
 
@@ -36,7 +42,7 @@ const givenTime = time.refine(
   'expected a time before the year 10000 in UTC',
 );
 
-export const tenantQuery = z.object({ tenant: id.default(DEFAULT_TENANT) });
+export const tenantQuery = z.object({ tenant: tenantSchema.default(DEFAULT_TENANT) });
 
 const loginOptions = {
   platform: platformName.describe(
@@ -54,7 +60,7 @@ const loginOptions = {
 
 export const loginRequest = z
   .object({
-    tenant: id.default(DEFAULT_TENANT),
+    tenant: tenantSchema.default(DEFAULT_TENANT),
     userId: id,
     password: z.string().min(1).max(256),
     ...loginOptions,
@@ -93,7 +99,7 @@ export const presenceRequest = z
     tokens: z
       .array(
         z.object({
-          tenant: id.default(DEFAULT_TENANT),
+          tenant: tenantSchema.default(DEFAULT_TENANT),
           userId: id,
           tokenId: tokenIdSchema,
           connectionId: text(0, 128)
@@ -131,7 +137,7 @@ export const simulateRequest = z
 
 export const introspectForm = z.object({
   token: z.string().min(1),
-  tenant: id.default(DEFAULT_TENANT).describe('`*` = any.'),
+  tenant: expectedTenantSchema.default(DEFAULT_TENANT).describe('`*` = any.'),
 });
 export const revokeForm = z.object({ token: z.string().min(1) });
 

@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { planSchema, policyResult, tenantResult } from '../contract/answers.ts';
-import { policyRequest, simulateRequest, tenantQuery, userIdSchema } from '../contract/messages.ts';
+import { policyRequest, simulateRequest, tenantQuery, tenantSchema, userIdSchema } from '../contract/messages.ts';
 import { tenantConfigSchema, type PolicyChoice } from '../contract/tenant-config.ts';
 import type { RuleBook } from '../tokens/rules.ts';
 import type { StoredTenant } from '../tokens/store.ts';
@@ -13,7 +13,7 @@ import { planView } from '../tokens/views.ts';
 import type { WebhookRule } from '../tokens/webhook-rule.ts';
 import { endpoint, type Endpoint, type Reply } from './endpoint.ts';
 
-const tenantParams = z.object({ tenant: userIdSchema });
+const tenantParams = z.object({ tenant: tenantSchema });
 const userParams = z.object({ userId: userIdSchema });
 
 export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook, webhookRule: WebhookRule): Endpoint[] {

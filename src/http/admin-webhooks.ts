@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { webhookResult } from '../contract/answers.ts';
 import { LatchkeyError } from '../contract/errors.ts';
-import { userIdSchema } from '../contract/messages.ts';
+import { tenantSchema } from '../contract/messages.ts';
 import type { Tenants } from '../tokens/tenants.ts';
 import { timeView } from '../tokens/views.ts';
 import type { WebhookState, WebhookStore } from '../tokens/webhook-store.ts';
@@ -19,7 +19,7 @@ export function adminWebhookEndpoints(tenants: Tenants, webhooks: WebhookStore):
       tag: 'admin',
       summary: 'How the delivery to a tenant’s webhook is getting on',
       caller: 'admin',
-      params: z.object({ tenant: userIdSchema }),
+      params: z.object({ tenant: tenantSchema }),
       responses: { 200: { description: 'As the node that delivers noted it last.', body: webhookResult } },
       errors: ['not_found'],
       async handle({ params: { tenant } }) {

@@ -4,8 +4,9 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { LatchkeyError } from '../contract/errors.ts';
+import { ANY_TENANT } from '../contract/messages.ts';
 import type { Token } from '../domain/token.ts';
-import { ANY_TENANT, refusalOf, type Judge } from '../tokens/verdict.ts';
+import { refusalOf, type Judge } from '../tokens/verdict.ts';
 import { valuesOf } from './raw-headers.ts';
 
 /** `bearer` hands the raw access token to the handler, which judges it itself. */

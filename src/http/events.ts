@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { EVENT_TYPES, type Event } from '../contract/events.ts';
-import { userIdSchema } from '../contract/messages.ts';
+import { ANY_TENANT, expectedTenantSchema } from '../contract/messages.ts';
 import { MAX_CURSOR_LENGTH } from '../tokens/feed-cursor.ts';
 import { passes, type EventFilter } from '../tokens/event-filter.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
@@ -24,7 +24,7 @@ const eventsQuery = z.object({
     .max(MAX_CURSOR_LENGTH)
     .default('now')
     .describe('A cursor, `now`, `start` (all that is kept), or unix ms. Last-Event-ID goes before it.'),
-  tenant: userIdSchema.optional().describe('Only this tenant’s events.'),
+  tenant: expectedTenantSchema.default(ANY_TENANT).describe('Only this tenant’s events; `*` = any.'),
   types: z
     .string()
     .transform((text) => text.split(','))
@@ -54,9 +54,9 @@ export function eventEndpoints(feed: Feed): Endpoint[] {
       },
       errors: [],
       handle({ query, request }) {
-        const { tenant, types } = query;
+        const filter = { tenant: query.tenant === ANY_TENANT ? undefined : query.tenant, types: query.types };
         const start = startOf(request, query.from);
-        return { status: 200, stream: (exchange) => serve(feed, start, { tenant, types }, exchange) };
+        return { status: 200, stream: (exchange) => serve(feed, start, filter, exchange) };
       },
     }),
   ];

@@ -2,7 +2,7 @@
  * Owns /validate, the question that reverse proxies ask of every request: 200 with who it is, 401 with why not.
  */
 import { z } from 'zod';
-import { DEFAULT_TENANT, userIdSchema } from '../contract/messages.ts';
+import { DEFAULT_TENANT, expectedTenantSchema } from '../contract/messages.ts';
 import type { AccessClaims } from '../tokens/signer.ts';
 import { refusalOf, type Judge } from '../tokens/verdict.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
@@ -18,7 +18,9 @@ export function validateEndpoints(judge: Judge): Endpoint[] {
       summary: 'Is this access token good? For auth_request, forwardAuth and ext_authz; any method',
       caller: 'bearer',
       hot: true,
-      params: z.object({ tenant: userIdSchema.default(DEFAULT_TENANT).describe('Expected tenant; `*` = any.') }),
+      params: z.object({
+        tenant: expectedTenantSchema.default(DEFAULT_TENANT).describe('Expected tenant; `*` = any.'),
+      }),
       responses: {
         200: { description: 'Good: X-Auth-User, -Tenant, -Platform, -Token-Id, -Expires say whose it is.' },
       },

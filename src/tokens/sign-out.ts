@@ -2,12 +2,13 @@
  * Owns how tokens are ended on purpose: by their own user, by an admin, by a gateway. Must not know HTTP or Redis.
  */
 import { LatchkeyError } from '../contract/errors.ts';
+import { ANY_TENANT } from '../contract/messages.ts';
 import type { Platform, PlatformClass, Platforms } from '../domain/platform.ts';
 import { CAUSES, type Actor, type Token, type TokenId, type UserKey } from '../domain/token.ts';
 import type { RefreshTokens } from './refresh-token.ts';
 import { findByRefreshToken } from './refresh.ts';
 import type { Ended, Selector, TokenStore } from './store.ts';
-import { ANY_TENANT, refusalOf, verdictOf, type Judge } from './verdict.ts';
+import { refusalOf, verdictOf, type Judge } from './verdict.ts';
 
 export type LogoutScope = 'this' | 'others' | 'all';
 

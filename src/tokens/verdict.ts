@@ -6,6 +6,7 @@ import { hash } from 'node:crypto';
 import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
+import { ANY_TENANT } from '../contract/messages.ts';
 import { stateOf, type Token, type TokenEnd } from '../domain/token.ts';
 import { ACCESS_TOKEN_TYPE, type AccessClaims } from './signer.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -22,11 +23,8 @@ export type Verdict =
   | { readonly active: true; readonly claims: AccessClaims; readonly token: Token }
   | { readonly active: false; readonly reason: TokenReason; readonly end?: TokenEnd };
 
-/** Tenant that a caller expects; `*` = any. */
-export type ExpectedTenant = string;
-export const ANY_TENANT: ExpectedTenant = '*';
-
-export type Judge = (accessToken: string | undefined, expected: ExpectedTenant) => Promise<Verdict>;
+/** @param expected tenant; ANY_TENANT = any */
+export type Judge = (accessToken: string | undefined, expected: string) => Promise<Verdict>;
 
 /** Costs one round trip for a token that is good or was once, none for one that never was. */
 export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Judge {

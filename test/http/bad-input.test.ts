@@ -412,6 +412,14 @@ describe('no body at all', () => {
   });
 });
 
+/** A body that is good where the path and the query are. */
+function bodyFor(method: Method, path: string): object {
+  if (method === 'put') return path.includes('/policy') ? { policy: 'single-device' } : {};
+  return path.includes('policies/simulate')
+    ? { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } }
+    : { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };
+}
+
 const fill = (path: string) => path.replaceAll(/\{(\w+)\}/g, 'some-$1');
 
 describe('a path', () => {
@@ -533,17 +541,40 @@ describe('an id', () => {
   it.each(places)('%s: every bad one is 400', async (place) => {
     const [method, path] = place.split(' ') as [Method, string];
     const headers = /^\/(admin|events)/.test(path) ? asAdmin : bearer(ada.body.accessToken);
-    const body = place.includes('policies/simulate')
-      ? { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } }
-      : { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };
     for (const [, text] of BAD) {
       if (!text.isWellFormed() && path.includes('?')) continue;
       await refused(400, 'invalid_request', async () => {
         const call = service.api[method](path.replace('%', percent(text))).set(headers);
-        if (method === 'put') return call.send(place.includes('/policy') ? { policy: 'single-device' } : {});
-        return method === 'post' || method === 'patch' ? call.send(body) : call;
+        return method === 'get' || method === 'delete' ? call : call.send(bodyFor(method, path));
       });
     }
+  });
+
+  const namingTenants = places.filter(
+    (place) => /\?tenant=%|\/tenants\/%/.test(place) && !place.startsWith('get /events'),
+  );
+  it.each(namingTenants)('%s: no tenant is named `*`, which means any', async (place) => {
+    const [method, path] = place.split(' ') as [Method, string];
+    const answer = await refused(400, 'invalid_request', async () => {
+      const call = service.api[method](path.replace('%', '*')).set(asAdmin);
+      return method === 'get' || method === 'delete' ? call : call.send(bodyFor(method, path));
+    });
+    expect((answer.body as { detail?: string }).detail).toContain('tenant: "*" means any tenant');
+  });
+
+  it.each([
+    ['POST /login', () => login(service, 'ada', { tenant: '*' })],
+    [
+      'POST /presence',
+      () =>
+        service.api
+          .post('/presence')
+          .set(asGateway)
+          .send({ tokens: [{ tenant: '*', userId: 'ada', tokenId: 'x' }] }),
+    ],
+  ])('%s: no tenant is named `*` in a body either', async (_place, call) => {
+    const answer = await refused(400, 'invalid_request', async () => call());
+    expect((answer.body as { detail?: string }).detail).toContain('tenant: "*" means any tenant');
   });
 
   it.each(['0', '101', '-1', '1.5', 'many', ''])('limit=%s is 400', async (limit) => {

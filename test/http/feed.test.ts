@@ -157,6 +157,16 @@ describe('a consumer of the feed', () => {
     expect(client.events.map(({ type, data }) => [type, data['tenant']])).toEqual([['token.kicked', 'acme']]);
   });
 
+  it('may ask for any tenant by `*`', async () => {
+    const service = await startService();
+    const client = clientOf(service);
+    await client.connect('?tenant=*');
+    await until('the first cursor', () => client.lastId !== undefined);
+    for (const tenant of ['default', 'acme']) await issue(service, 'ada', {}, tenant);
+    await until('both', () => client.events.length === 2);
+    expect(new Set(client.events.map(({ data }) => data['tenant']))).toEqual(new Set(['acme', 'default']));
+  });
+
   it('may begin at the start, or at a time', async () => {
     const service = await startService();
     await issue(service, 'ada');
