@@ -90,11 +90,13 @@ async function serve(feed: Feed, start: FeedStart, filter: EventFilter, exchange
     },
     () => letGo(response),
   );
-  // The client may have gone while the store was asked, and HEAD asks for no stream.
-  if (response.destroyed || request.method === 'HEAD') return stop();
+  // The client may have gone while the store was asked.
+  if (response.destroyed) return stop();
   response.on('close', stop);
   // Headers go out only now: an outage of the store is still a 503.
   beginStream(exchange, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
+  // HEAD asks for no more; who no longer listens is let go, and its response ends.
+  if (request.method === 'HEAD') return stop();
   isOpen = true;
   waiting.forEach(write);
 }

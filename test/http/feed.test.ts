@@ -1,7 +1,7 @@
 // The feed: order, resumption, resets, filters, and what happens when somebody is cut off.
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { MAX_CURSOR_LENGTH, writeCursor } from '../../src/tokens/feed-cursor.ts';
-import { asAdmin, issue, revokeAll } from '../helpers/calls.ts';
+import { asAdmin, asGateway, issue, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 import { SseClient } from '../helpers/sse.ts';
@@ -211,6 +211,31 @@ describe('a consumer of the feed', () => {
     expect(service.retention.keptMs()).toBe(7_200_000 + 600_000);
     expect(await comeBack(before - 1000)).toBe('reset');
     expect(await comeBack(before + 5000)).toBe('heartbeat');
+  });
+
+  it('that asks by HEAD gets the headers of GET', async () => {
+    const service = await startService();
+    const headersOf = async (method: string) => {
+      const cut = new AbortController();
+      const answer = await fetch(`${service.url}/events`, {
+        method,
+        headers: { ...asGateway, 'X-Request-Id': 'the-same-for-both' },
+        signal: cut.signal,
+      });
+      cut.abort();
+      const headers = new Headers(answer.headers);
+      // Of the moment and of the connection, which fetch closes after HEAD.
+      for (const name of ['date', 'connection', 'keep-alive', 'transfer-encoding']) headers.delete(name);
+      return { status: answer.status, ...Object.fromEntries(headers) };
+    };
+    const head = await headersOf('HEAD');
+    expect(head).toEqual(await headersOf('GET'));
+    expect(head).toMatchObject({
+      status: 200,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      'x-request-id': 'the-same-for-both',
+    });
   });
 
   it('is told what is wrong with its question', async () => {
