@@ -28,7 +28,7 @@ let reached = 0;
 /** The app behind nginx: answers with the headers it was sent. */
 function startUpstream(): Promise<Server> {
   return new Promise((resolve) => {
-    const server = createServer((incoming, response) => {
+    const server = createServer({ maxHeaderSize: 65_536 }, (incoming, response) => {
       reached += 1;
       response.end(JSON.stringify(incoming.headers));
     });
@@ -108,6 +108,33 @@ withNginx(title, () => {
     const headers = { authorization: `Bearer ${body.accessToken}`, 'content-type': 'text/csv' };
     expect((await send(headers, 'POST', 'a,b\n'.repeat(20_000))).status).toBe(200);
     expect((await send({ 'content-type': 'text/csv' }, 'POST', 'a,b')).status).toBe(401);
+  });
+
+  it('takes requests whose headers are more than Latchkey itself would take', async () => {
+    const service = await startService();
+    const get = await before(service);
+    const { body } = await issue(service, 'ada');
+    const large = Object.fromEntries(['x-one', 'x-two', 'cookie'].map((name) => [name, `a=${'b'.repeat(6_144)}`]));
+    const answer = await get({ ...large, authorization: `Bearer ${body.accessToken}` });
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({ ...large, 'x-auth-user': 'ada' });
+    expect(await get(large)).toMatchObject({ status: 401, headers: { 'x-auth-reason': 'token_missing' } });
+  });
+
+  it('asks under the id of the request', async () => {
+    const asked: (string | undefined)[] = [];
+    const latchkey = createServer((incoming, response) => {
+      asked.push(incoming.headersDistinct['x-request-id']?.join());
+      response.end();
+    });
+    ends.push(async () => latchkey.close());
+    await new Promise<void>((resolve) => {
+      latchkey.listen(0, '127.0.0.1', resolve);
+    });
+    const get = await startBefore(portOf(latchkey));
+    await get({ 'x-request-id': 'one-for-all' });
+    await get({});
+    expect(asked).toEqual(['one-for-all', undefined]);
   });
 
   it('refuses a kicked device from the next request on, and tells it why', async () => {
