@@ -185,7 +185,7 @@ function importsOf(file: string, nodes: readonly Node[]): string[] {
 
 /** Of a cell of the layout's table. */
 function namesIn(cell: string): string[] {
-  return cell === 'nothing' ? [] : cell.replaceAll('`', '').split(' ');
+  return cell === 'nothing' ? [] : cell.replaceAll(/`|src\//g, '').split(' ');
 }
 
 function seesAll(unit: string): boolean {
