@@ -8,6 +8,10 @@ export const bearer = (accessToken: string) => ({ authorization: `Bearer ${acces
 
 export const PASSWORD = 'correct horse battery staple';
 
+/** JSON as those writers have it that write nothing but ASCII. */
+export const inAscii = (json: string): string =>
+  json.replaceAll(/[^ -~\n]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
 /** Options of a login; deviceId defaults to one of its own for every call. */
 export type LoginBody = Readonly<Record<string, unknown>>;
 

@@ -2,7 +2,7 @@
  * POST /admin/policies/simulate: what a login would do under a policy, to given tokens or to a user's own. Stores nothing.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { asAdmin, everythingUnder, issue, listTokens } from '../helpers/calls.ts';
+import { asAdmin, everythingUnder, inAscii, issue, listTokens } from '../helpers/calls.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
 afterAll(closeServices);
@@ -75,6 +75,23 @@ describe('a simulated login on given tokens', () => {
       { tokenId: 't3', platform: 'ios' },
       { tokenId: 't2', platform: 'ios' },
     ]);
+  });
+
+  it('takes 1000 tokens, however long what names them', async () => {
+    const deviceId = '\u{1F600}'.repeat(128);
+    const tokens = Array.from({ length: 1000 }, (_, at) => ({
+      tokenId: `${at}`.padStart(64, 't'),
+      platform: 'ios',
+      deviceId,
+    }));
+    const body = JSON.stringify({ policy: 'no-kick', tokens, login: { platform: 'web', deviceId } }, undefined, 2);
+    for (const text of [body, inAscii(body)]) {
+      const answer = await service.api
+        .post('/admin/policies/simulate')
+        .set({ ...asAdmin, 'content-type': 'application/json' })
+        .send(text);
+      expect(answer.status).toBe(200);
+    }
   });
 
   it('takes as many tokens as it says: 1000', async () => {
