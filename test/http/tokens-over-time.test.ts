@@ -79,9 +79,9 @@ describe('O11 a token never outlives its own expiresAt because of another’s', 
     const service = await startService({ env: { LOGIN_POLICY: 'no-kick' } });
     const first = await issue(service, 'o11-hash');
     const second = await issue(service, 'o11-hash');
-    const end = await service.redis.pexpiretime(keyOf(service, 'o11-hash'));
-    expect(end).toBe(Date.parse(second.body.token.expiresAt));
-    expect(end).toBeGreaterThanOrEqual(Date.parse(first.body.token.expiresAt));
+    // Which of the two that is, a node that comes to know Redis time better in between decides by a few ms.
+    const ends = [first, second].map(({ body }) => Date.parse(body.token.expiresAt));
+    expect(await service.redis.pexpiretime(keyOf(service, 'o11-hash'))).toBe(Math.max(...ends));
   });
 });
 
