@@ -7,6 +7,9 @@ export type { Logger } from 'pino';
 
 const SECRETS = ['authorization', 'password', 'accessToken', 'refreshToken', 'token', 'passwordHash', 'deviceProof'];
 
+/** Of lines that could not be written. */
+const KEPT_CHARACTERS = 1 << 20;
+
 export function createLog(level: string, destination?: DestinationStream): Logger {
   const options = {
     level,
@@ -16,7 +19,14 @@ export function createLog(level: string, destination?: DestinationStream): Logge
     serializers: { err: describeError },
   };
   // Synchronous: the buffered kind never ends its flush at exit once the reader of stdout has gone (`… | tee`, Ctrl-C).
-  return pino(options, destination ?? pino.destination({ dest: 1, sync: true }));
+  return pino(options, destination ?? standardOutput());
+}
+
+/** A full disk costs lines, not the service: some are kept until there is room, the rest is lost. */
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true, maxLength: KEPT_CHARACTERS });
+  output.on('error', () => {});
+  return output;
 }
 
 /** Only what is known to be harmless: errors of clients carry the command that failed, with all that was in it. */
