@@ -5,7 +5,7 @@
 import { createServer, type Server } from 'node:http';
 import { createApp } from './app.ts';
 import { createDelegate } from './credentials/delegate.ts';
-import { drain } from './http/drain.ts';
+import { createDrain } from './http/drain.ts';
 import { join, type NodeParts } from './join.ts';
 import type { Logger } from './log.ts';
 import { createPush } from './outbound/push.ts';
@@ -62,6 +62,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     }),
   });
   const server = createServer(listener);
+  const drain = createDrain(server);
   const agreed = new Promise<void>((resolve) => {
     deployment.watch({
       agreed: resolve,
@@ -83,7 +84,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       const handedOver = webhooks.stop();
       // Listeners come back to another node with their cursors.
       feed.close();
-      await Promise.all([drain(server, DRAIN_LIMIT_MS, emptied), handedOver]);
+      await Promise.all([drain(DRAIN_LIMIT_MS, emptied), handedOver]);
       await signing.close();
       leave();
     },
