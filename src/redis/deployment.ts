@@ -60,7 +60,9 @@ export function createDeployment(
   return {
     check,
     watch(on) {
+      let latest = 0;
       const beat = async () => {
+        const turn = (latest += 1);
         try {
           await check();
           on.agreed();
@@ -69,7 +71,8 @@ export function createDeployment(
           if (error instanceof DeploymentMismatch) on.mismatch(error);
           else on.lost(error);
         }
-        if (!stopped) timer = setTimeout(beat, HEARTBEAT_MS).unref();
+        // Another may have begun while this one waited for a connection that was lost.
+        if (!stopped && turn === latest) timer = setTimeout(beat, HEARTBEAT_MS).unref();
       };
       redis.on('ready', () => {
         clearTimeout(timer);

@@ -1,6 +1,6 @@
-/** What nodes agree on with Redis: also after a first start that was cut short, and with a Redis that is full. */
+/** What nodes agree on with Redis, and how they keep at it: after a first start that was cut short, with a Redis that is full. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it, jest } from '@jest/globals';
 import { asAdmin, issue, revokeAll } from '../helpers/calls.ts';
 import { endRedis, ownRedis } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
@@ -25,6 +25,18 @@ describe('the record of the deployment', () => {
       expect(whole).toMatchObject(others);
     },
   );
+});
+
+it('a node that connects again and again beats once at a time', async () => {
+  const service = await startService();
+  const timers = jest.spyOn(globalThis, 'setTimeout');
+  let agreed = 0;
+  service.deployment.watch({ agreed: () => (agreed += 1), lost: () => {}, mismatch: () => {} });
+  for (let again = 0; again < 5; again += 1) service.redis.emit('ready');
+  await until('all have been answered', () => agreed === 6);
+  await until('the next beat has its time', () => timers.mock.calls.some(([, ms]) => ms === 2000));
+  expect(timers.mock.calls.filter(([, ms]) => ms === 2000)).toHaveLength(1);
+  timers.mockRestore();
 });
 
 describe('a Redis that is full', () => {
