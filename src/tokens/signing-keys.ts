@@ -2,15 +2,8 @@
  * Owns the keys that access tokens are signed and checked with. Must not know where they are stored.
  * The first key of the set signs; all of them verify, so a new key can be published before it signs.
  */
-import {
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type CryptoKey,
-  type JSONWebKeySet,
-  type JWK,
-} from 'jose';
+import { createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JSONWebKeySet, type JWK } from 'jose';
 
 export const SIGNING_ALGORITHMS = ['EdDSA', 'ES256', 'RS256'] as const;
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
@@ -20,7 +13,7 @@ const MIN_RSA_BITS = 2048;
 export type SigningKeys = {
   readonly algorithm: SigningAlgorithm;
   readonly kid: string;
-  readonly privateKey: CryptoKey;
+  readonly privateKey: KeyObject;
   /** Public parts of all keys, as published (RFC 7517 section 5). */
   readonly jwks: { readonly keys: readonly PublicJwk[] };
 };
@@ -54,7 +47,7 @@ export async function readKeySet(data: unknown, algorithm: SigningAlgorithm): Pr
   };
 }
 
-type ReadKey = { readonly publicJwk: PublicJwk; readonly privateKey: CryptoKey | undefined };
+type ReadKey = { readonly publicJwk: PublicJwk; readonly privateKey: KeyObject | undefined };
 
 async function readKey(data: unknown, index: number, fallback: SigningAlgorithm): Promise<ReadKey> {
   const place = `key ${index + 1}`;
@@ -71,9 +64,12 @@ async function readKey(data: unknown, index: number, fallback: SigningAlgorithm)
   const parts = Object.fromEntries(Object.entries({ kty, crv, x, y, n, e }).filter(([, part]) => part !== undefined));
   try {
     const publicJwk = { ...parts, alg, use: 'sig', kid: jwk.kid ?? (await calculateJwkThumbprint(parts)) };
-    const privateKey = jwk.d === undefined ? undefined : await importJWK(jwk, alg);
+    // jose tells whether a key is one for the algorithm.
+    await importJWK(jwk, alg);
     await importJWK(publicJwk as JWK, alg);
-    return { publicJwk: publicJwk as PublicJwk, privateKey: privateKey as CryptoKey | undefined };
+    const isPrivate = jwk.d !== undefined;
+    const privateKey = isPrivate ? createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' }) : undefined;
+    return { publicJwk: publicJwk as PublicJwk, privateKey };
   } catch (error) {
     throw new Error(`${place} cannot be read as a key for ${alg}`, { cause: error });
   }

@@ -2,7 +2,7 @@
  * Owns how claims become a signed JWT: the JWS around them, and the threads on which signatures are made, several a
  * message. Must not know what the claims say.
  */
-import { KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { SigningAlgorithm, SigningKeys } from './signing-keys.ts';
@@ -34,8 +34,7 @@ export type Signing = {
 
 export function openSigning({ algorithm, kid, privateKey }: SigningKeys): Signing {
   const { digest, batch, threads } = WAYS[algorithm];
-  const key = KeyObject.from(privateKey);
-  const all = Array.from({ length: threads }, () => new SigningThread(digest, key, batch));
+  const all = Array.from({ length: threads }, () => new SigningThread(digest, privateKey, batch));
   return {
     forType(type) {
       const header = encode({ alg: algorithm, typ: type, kid });
