@@ -42,7 +42,11 @@ export const settingsSchema = z.object({
     .regex(/^[\w.-]{1,32}$/, '1-32 letters, digits, ".", "-" or "_"')
     .default('lk'),
   SHARDS: whole(1, 1024, 64),
-  ISSUER: z.url('expected a URL').optional(),
+  // RFC 8414 section 2.
+  ISSUER: z
+    .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
+    .regex(/^[^?#]*$/, 'without a query and without a fragment')
+    .optional(),
   AUDIENCE: z.string().min(1).max(256).optional(),
   ACCESS_TTL_SECONDS: whole(TTL_BOUNDS.accessSeconds.min, TTL_BOUNDS.accessSeconds.max, 900),
   REFRESH_TTL_SECONDS: whole(TTL_BOUNDS.refreshSeconds.min, TTL_BOUNDS.refreshSeconds.max, 2_592_000),

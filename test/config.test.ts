@@ -117,7 +117,11 @@ describe('bounds of the numbers', () => {
 describe('forms of the texts', () => {
   it.each([
     { name: 'KEY_PREFIX', good: ['lk', 'a.b_c-d', 'x'.repeat(32)], bad: ['x'.repeat(33), 'a:b', 'a{b}', 'ä', 'a b'] },
-    { name: 'ISSUER', good: ['https://auth.example/tenant'], bad: ['auth.example', '/auth'] },
+    {
+      name: 'ISSUER',
+      good: ['https://auth.example/tenant', 'http://127.0.0.1:3000'],
+      bad: ['auth.example', '/auth', 'javascript:1', 'https://auth.example/?a=b', 'https://auth.example/#c'],
+    },
     { name: 'AUDIENCE', good: ['a'.repeat(256)], bad: ['a'.repeat(257)] },
     { name: 'REFRESH_SECRET', good: [SECRETS.REFRESH_SECRET], bad: ['x'.repeat(31)] },
     { name: 'ADMIN_API_KEY', good: [SECRETS.ADMIN_API_KEY], bad: ['x'.repeat(31)] },
