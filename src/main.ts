@@ -35,10 +35,15 @@ async function main(): Promise<void> {
 async function runAlone(config: Config): Promise<void> {
   const log = createLog(config.logLevel);
   const loaded = await loadSecrets(config);
-  const redis = await openRedis(config, (error) => fail(log, error));
+  // Who ends the process may end Redis too: then what is under way is still answered.
+  let isEnding = false;
+  const redis = await openRedis(config, (error) => {
+    if (!isEnding) fail(log, error);
+  });
   const serving = serve({ config, loaded, target: redis.target, log, onMismatch: (error) => fail(log, error) });
   onSignal(async (signal) => {
-    if (serving.isDraining()) return;
+    if (isEnding) return;
+    isEnding = true;
     await serving.drain({ signal });
     await redis.stop();
     log.info('stopped');

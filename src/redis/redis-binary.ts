@@ -3,7 +3,7 @@
  * Knows nothing of how the server is run, and reads no environment: PATH and consent to install are given.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { installInstructions, installRedis } from './redis-install.ts';
@@ -69,6 +69,8 @@ async function serversOn(path: string): Promise<RedisServer[]> {
 async function versionOf(path: string, argv0: string): Promise<string | undefined> {
   // Not execFile: it drops argv0.
   const child = spawn(path, ['--version'], { argv0, stdio: ['ignore', 'pipe', 'ignore'], timeout: 5_000 });
+  // What cannot be run has no output, which is answer enough.
+  child.on('error', () => {});
   try {
     const answer = await text(child.stdout);
     return /\bserver v=(\d+\.\d+\.\d+)/.exec(answer)?.[1];
@@ -88,7 +90,7 @@ function fileOn(path: string, name: string): string | undefined {
 function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);
-    return true;
+    return statSync(file).isFile();
   } catch {
     return false;
   }

@@ -92,5 +92,9 @@ async function answers(address: RedisAddress, alive: () => boolean): Promise<boo
 }
 
 function tailOf(logFile: string): string {
-  return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-10).join('\n');
+  try {
+    return readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-10).join('\n');
+  } catch (error) {
+    return `(it cannot be read: ${(error as Error).message})`;
+  }
 }

@@ -3,14 +3,15 @@
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { makeKeySet } from '../../src/tokens/signing-keys.ts';
-import { endRedis, ownRedis } from '../helpers/own-redis.ts';
+import { endRedis, freePort, ownRedis } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
 import {
   ADMIN_KEY,
@@ -21,11 +22,13 @@ import {
   GATEWAY_KEY,
   inParallel,
   issue,
+  logOf,
   login,
   newDeployment,
   PASSWORD,
   REFRESH_SECRET,
   refresh,
+  runNode,
   runServer,
   startServer,
   temporaryFolder,
@@ -36,6 +39,7 @@ import {
   type RunningProcess,
 } from '../helpers/server-process.ts';
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Only for what hangs: how long a busy machine takes decides nothing. */
 const LIMIT_MS = 240_000;
 /** What is promised of a start and an end, is promised of one process and of several. */
@@ -135,6 +139,91 @@ describe('SIGTERM', () => {
       // Well before the five seconds after which Node itself lets go of an idle connection.
       await until('it is gone', () => node.exit() !== undefined, 4_000);
       expect(node.exit()).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+
+  it.each(WORKERS)(
+    'with WORKERS=%s and a connection that never said anything ends it soon',
+    async (count) => {
+      const node = await startServer({ env: newDeployment({ WORKERS: count }).env });
+      const connection = connect(node.port, '127.0.0.1');
+      await once(connection, 'connect');
+      // Whoever connects after it is served after it.
+      await node.call('GET', '/healthz');
+      node.kill('SIGTERM');
+      // Well before what is under way would be cut off.
+      await until('it is gone', () => node.exit() !== undefined, 8_000);
+      expect(node.exit()).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+
+  it.each(WORKERS)(
+    'with WORKERS=%s to the embedded Redis too, as service managers send it: what is under way is answered',
+    async (count) => {
+      const { env } = newDeployment({ REDIS_URL: '', WORKERS: count });
+      const node = await startServer({ env });
+      const connection = connect(node.port, '127.0.0.1');
+      let answer = '';
+      connection.setEncoding('utf8').on('data', (text: string) => (answer += text));
+      const body = '{"userId":"ada","password":"correct horse","platform":"ios","deviceId":"phone"}';
+      const head = `Content-Type: application/json\r\nContent-Length: ${body.length}`;
+      connection.write(`POST /login HTTP/1.1\r\nHost: latchkey.test\r\n${head}\r\n\r\n${body.slice(0, 9)}`);
+      await node.call('GET', '/healthz');
+      const redis = new Redis({ path: join(env['DATA_DIR'] ?? '', 'redis/redis.sock'), retryStrategy: () => null });
+      node.kill('SIGTERM');
+      await until('it drains', () => logOf(node, 'draining').length > 0);
+      redis.on('error', () => {});
+      await redis.shutdown('NOSAVE').catch(() => {});
+      await until('Redis is gone', () => redis.status === 'end');
+      connection.write(body.slice(9));
+      await once(connection, 'close');
+      expect(answer).toContain('HTTP/1.1 503');
+      expect(answer).toContain('store_unavailable');
+      expect(await node.exited).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+
+  it.each(WORKERS)(
+    'with WORKERS=%s when somebody has removed the log of the embedded Redis: ends in order',
+    async (count) => {
+      const { env } = newDeployment({ REDIS_URL: '', WORKERS: count });
+      const node = await startServer({ env });
+      rmSync(join(env['DATA_DIR'] ?? '', 'redis/redis.log'));
+      node.kill('SIGTERM');
+      expect(await node.exited).toEqual({ code: 0, signal: null });
+      expect(node.stderr()).toBe('');
+    },
+    LIMIT_MS,
+  );
+});
+
+/** A module after which stdout takes nothing, as on a full disk. */
+const WITHOUT_STDOUT = `data:text/javascript,${encodeURIComponent(`
+  import { closeSync, openSync } from 'node:fs';
+  closeSync(1);
+  openSync('/dev/null', 'r');`)}`;
+
+describe('a log that cannot be written', () => {
+  it.each(WORKERS)(
+    'with WORKERS=%s costs its lines, not the service',
+    async (count) => {
+      const port = await freePort();
+      const env = { ...newDeployment({ WORKERS: count }).env, PORT: String(port), LOG_LEVEL: 'info' };
+      const running = runNode(['--import', WITHOUT_STDOUT, join(root, 'dist/main.js')], env);
+      const node = caller(`http://127.0.0.1:${port}`);
+      const isReady = () =>
+        node.call('GET', '/readyz').then(
+          ({ status }) => status === 200,
+          () => false,
+        );
+      await until(`ready: ${running.stderr()}`, isReady, 30_000);
+      for (let call = 0; call < 50; call += 1) expect((await issue(node, 'ada')).status).toBe(200);
+      running.kill('SIGTERM');
+      expect(await running.exited).toEqual({ code: 0, signal: null });
+      expect([running.stdout(), running.stderr()]).toEqual(['', '']);
     },
     LIMIT_MS,
   );
