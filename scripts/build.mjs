@@ -3,16 +3,26 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { copyLua } from './copy-lua.mjs';
-import { installPackages, modifiedAt, root, setUp } from './setup.mjs';
+import { alone, installPackages, modifiedAt, root, setUp } from './setup.mjs';
 
 const stamp = join(root, 'dist/.built');
 const compiler = join(root, 'node_modules/typescript/bin/tsc');
 
 export function buildIfStale() {
-  if (modifiedAt(stamp) >= newestInput()) return;
+  if (isFresh()) return;
+  alone(root, () => {
+    if (!isFresh()) build();
+  });
+}
+
+function isFresh() {
+  return modifiedAt(stamp) >= newestInput();
+}
+
+function build() {
   // Packages that somebody installed with --omit=dev run the service, but cannot build it.
   if (!existsSync(compiler)) installPackages('the compiler is missing');
   const startedAt = new Date();
@@ -23,10 +33,21 @@ export function buildIfStale() {
   });
   if (status !== 0) throw new Error(`The build failed (tsc: ${signal ?? `exit code ${status}`}).`);
   copyLua();
+  removeLeftovers();
   // Dated at the start: a file saved while tsc ran makes the next build run again.
   mkdirSync(join(root, 'dist'), { recursive: true });
   writeFileSync(stamp, '');
   utimesSync(stamp, startedAt, startedAt);
+}
+
+/** What was built from a file that is gone would go on being shipped. */
+function removeLeftovers() {
+  for (const entry of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || entry.name === '.built') continue;
+    const built = join(entry.parentPath, entry.name);
+    const source = join(root, 'src', relative(join(root, 'dist'), built).replace(/\.(m?js|d\.m?ts)(\.map)?$/, ''));
+    if (!['', '.ts', '.mjs'].some((extension) => existsSync(source + extension))) rmSync(built);
+  }
 }
 
 /** Folders count too: a deleted or renamed file changes only its folder's date. */

@@ -3,9 +3,11 @@
  * Plain Node without dependencies, because it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+const POLL_MS = 100;
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -16,10 +18,62 @@ export function modifiedAt(path) {
 
 /** Makes node_modules match package-lock.json. */
 export function setUp(folder = root) {
+  if (whyInstall(folder) === undefined) return;
+  alone(folder, () => {
+    const reason = whyInstall(folder);
+    if (reason !== undefined) installPackages(reason, folder);
+  });
+}
+
+function whyInstall(folder) {
   const installed = modifiedAt(join(folder, 'node_modules/.package-lock.json'));
-  if (installed < 0) installPackages('no packages are installed yet', folder);
-  else if (installed < modifiedAt(join(folder, 'package-lock.json')))
-    installPackages('package-lock.json has changed', folder);
+  if (installed < 0) return 'no packages are installed yet';
+  return installed < modifiedAt(join(folder, 'package-lock.json')) ? 'package-lock.json has changed' : undefined;
+}
+
+/** Of those who start at the same time in one folder one works, and the others wait; what they find may be all done. */
+export function alone(folder, work) {
+  const lock = join(folder, '.set-up.lock');
+  const own = `${lock}.${process.pid}`;
+  writeFileSync(own, String(process.pid));
+  try {
+    while (!takes(lock, own)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+    try {
+      work();
+    } finally {
+      rmSync(lock, { force: true });
+    }
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+/** A link appears with its content; one whose owner has died is in nobody's way. */
+function takes(lock, own) {
+  try {
+    linkSync(own, lock);
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (!isAlive(ownerOf(lock))) rmSync(lock, { force: true });
+    return false;
+  }
+}
+
+function ownerOf(lock) {
+  try {
+    return Number(readFileSync(lock, 'utf8'));
+  } catch {
+    return 0; // It has just been given up.
+  }
+}
+
+function isAlive(pid) {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
 }
 
 export function installPackages(reason, folder = root) {

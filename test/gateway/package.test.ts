@@ -81,7 +81,17 @@ export const claims = verdict.claims;
 export const other: 'token_eaten' | undefined = reason;
 `;
 
+const filesOf = (place: string) => readdirSync(place, { recursive: true }).map(String);
+
 describe('the packed package', () => {
+  it('has all of the code, and nothing of code that is gone', () => {
+    const built = filesOf(join(folder, 'node_modules/latchkey/dist')).filter((file) => /\.(m?js|lua)$/.test(file));
+    const sources = filesOf(join(root, 'src')).filter(
+      (file) => /\.(ts|mjs|lua)$/.test(file) && !file.endsWith('.d.ts'),
+    );
+    expect(built.toSorted()).toEqual(sources.map((file) => file.replace(/\.ts$/, '.js')).toSorted());
+  });
+
   it('works from plain JavaScript with jose alone', async () => {
     const service = await startService();
     const { body } = await issue(service, 'ada');
