@@ -30,13 +30,17 @@ export async function measureMemory({ users, seconds, connections, samples }) {
     requests.issue(`writer-${n}`),
     requests.introspect(token),
   ]);
-  const load = runLoad({ url: server.url, connections, seconds, requests: mixed });
   const sizes = [];
-  for (let sample = 0; sample < samples; sample += 1) {
-    await delay((seconds * 1000) / (samples + 1));
-    sizes.push((await server.ask('memory')).rss / MIB);
-  }
-  const { rate } = await load;
+  const takeSamples = async () => {
+    for (let sample = 0; sample < samples; sample += 1) {
+      await delay((seconds * 1000) / (samples + 1));
+      sizes.push((await server.ask('memory')).rss / MIB);
+    }
+  };
+  const [{ rate }] = await Promise.all([
+    runLoad({ url: server.url, connections, seconds, requests: mixed }),
+    takeSamples(),
+  ]);
   return { rate, sizes, peak: Math.max(...sizes) };
 }
 

@@ -54,14 +54,20 @@ const rates = {};
 const say = (text) => console.log(text);
 
 let redisVersion = '';
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => void endAll().finally(() => process.kill(process.pid, signal)));
+}
 try {
   await measureAgainstPeers();
   await measureGrowth();
   await measureProcess();
 } finally {
-  // What has been measured is shown, also when the rest could not be.
-  report();
-  await endAll();
+  try {
+    // What has been measured is shown, also when the rest could not be.
+    report();
+  } finally {
+    await endAll();
+  }
 }
 
 async function measureAgainstPeers() {
@@ -124,7 +130,7 @@ async function measureProcess() {
   rows.push(row('event-loop delay, p99', { value: p99 }, passwords));
   say('Memory under full load …');
   const { sizes: rss, peak } = await processes.measureMemory(sizes.rss);
-  const third = Math.ceil(rss.length / 3);
+  const third = Math.floor(rss.length / 3);
   const growth = Math.max(...rss.slice(-third)) / Math.max(...rss.slice(third, 2 * third));
   const note = `${sizes.rss.seconds} s at full load`;
   rows.push(row('RSS of a server, peak', { value: peak }, { unit: 'MiB', target: 200, at: 'most', note }));

@@ -35,25 +35,34 @@ export async function sendPaced({ url, connections, seconds, rate, requests }) {
     if (next === undefined) idle.push(socket);
     else give(socket, next);
   };
+  let onLost;
+  const lost = new Promise((_resolve, reject) => {
+    onLost = () => reject(new Error(`${url} has cut a connection`));
+  });
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(hostname, port, onAnswer)));
+  for (const socket of sockets) socket.once('close', onLost);
   idle.push(...sockets);
 
   const startedAt = performance.now();
   const dueAt = (index) => startedAt + (index / rate) * 1000;
-  await new Promise((resolve) => {
-    const timer = setInterval(() => {
+  let timer;
+  const all = new Promise((resolve) => {
+    timer = setInterval(() => {
       const due = Math.min(count, Math.floor(((performance.now() - startedAt) / 1000) * rate));
       for (; sent < due; sent += 1) {
         const socket = idle.pop();
         if (socket === undefined) waiting.push(sent);
         else give(socket, sent);
       }
-      if (answered < count) return;
-      clearInterval(timer);
-      resolve();
+      if (answered === count) resolve();
     }, TICK_MS);
   });
-  for (const socket of sockets) socket.destroy();
+  try {
+    await Promise.race([all, lost]);
+  } finally {
+    clearInterval(timer);
+    for (const socket of sockets) socket.off('close', onLost).destroy();
+  }
   const counted = latencies.slice(Math.floor(count * WARM)).toSorted();
   const at = (part) => counted[Math.min(counted.length - 1, Math.floor(counted.length * part))];
   return { rate: (count / (performance.now() - startedAt)) * 1000, count, p50: at(0.5), p99: at(0.99), failed };

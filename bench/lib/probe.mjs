@@ -24,5 +24,7 @@ const answers = {
 
 if (process.send !== undefined) {
   process.on('message', (question) => process.send(answers[question]()));
+  // The run is over, however it ended.
+  process.on('disconnect', () => process.exit());
   process.channel.unref();
 }
