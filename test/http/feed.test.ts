@@ -98,6 +98,15 @@ describe('T18 a flushed Redis is a reset, not silence', () => {
   });
 });
 
+/** Cursors that stand at one time in all shards, as the feed would give them. */
+async function cursorsOf(service: Service): Promise<(ms: number) => string> {
+  const client = clientOf(service);
+  await client.connect();
+  await until('a cursor', () => client.lastId !== undefined);
+  const [epoch] = (client.lastId ?? '').split('~');
+  return (ms) => `${epoch}~${ms.toString(36)}~0*${(64).toString(36)}`;
+}
+
 describe('a consumer of the feed', () => {
   it.each([
     ['rubbish~x~y', 'cursor_invalid'],
@@ -112,11 +121,7 @@ describe('a consumer of the feed', () => {
 
   it('is reset when its cursor is older than what is kept, or newer than the present', async () => {
     const service = await startService();
-    const client = clientOf(service);
-    await client.connect();
-    await until('a cursor', () => client.lastId !== undefined);
-    const [epoch] = (client.lastId ?? '').split('~');
-    const at = (ms: number) => `${epoch}~${ms.toString(36)}~0*${(64).toString(36)}`;
+    const at = await cursorsOf(service);
     for (const [ms, reason] of [
       [service.store.now() - service.retention.keptMs() - 1000, 'cursor_expired'],
       [service.store.now() + 60_000, 'cursor_in_future'],
@@ -195,13 +200,10 @@ describe('a consumer of the feed', () => {
 
   it('whose cursor is older than what was kept before a tenant asked for more is reset', async () => {
     const service = await startService();
-    const client = clientOf(service);
-    await client.connect();
-    await until('a cursor', () => client.lastId !== undefined);
-    const [epoch] = (client.lastId ?? '').split('~');
+    const at = await cursorsOf(service);
     const comeBack = async (ms: number) => {
       const late = clientOf(service);
-      await late.connect('', `${epoch}~${ms.toString(36)}~0*${(64).toString(36)}`);
+      await late.connect('', at(ms));
       await until('an answer', () => late.messages.length > 0);
       return late.messages[0]?.type;
     };
