@@ -24,10 +24,10 @@ const FULL = {
   start: { times: 5 },
 };
 const QUICK = {
-  rates: { rounds: 2, seconds: 1, warmUpSeconds: 1, users: 640, connections: 16 },
-  latency: { rounds: 1, seconds: 1, warmUpSeconds: 1 },
-  held: { rounds: 2, seconds: 1, warmUpSeconds: 1, users: 32, held: 30, connections: 16 },
-  size: { rounds: 2, seconds: 1, warmUpSeconds: 1, few: 1_000, many: 9_000, asked: 320, connections: 16 },
+  rates: { rounds: 2, seconds: 1, warmUpSeconds: 0, users: 640, connections: 16 },
+  latency: { rounds: 1, seconds: 1, warmUpSeconds: 0 },
+  held: { rounds: 2, seconds: 1, warmUpSeconds: 0, users: 32, held: 30, connections: 16 },
+  size: { rounds: 2, seconds: 1, warmUpSeconds: 0, few: 1_000, many: 9_000, asked: 320, connections: 16 },
   memory: { users: 2_000 },
   passwords: { times: 1 },
   rss: { users: 320, seconds: 5, samples: 4, connections: 16 },
