@@ -8,6 +8,8 @@ import type { Keys } from './keys.ts';
 
 /** So that a late reader misses none that matters. */
 const MARGIN_MS = 10 * 60 * 1000;
+/** Other nodes trim by the old life until their next heartbeat. */
+const UNTIL_ALL_KNOW_MS = 10_000;
 const LONGEST = 'accessMs';
 /** What was trimmed before the longest life grew is not kept by what it is now. */
 const WHOLE_SINCE = 'wholeSince';
@@ -41,11 +43,19 @@ export function createEventRetention(
     return Number(longest ?? 0);
   }
 
+  /** What there is would go with its stream by the old life, where nothing new comes. */
+  async function keepStreams(ms: number): Promise<void> {
+    const end = Math.ceil(clock.now() + ms);
+    const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
+    await answerOf(Promise.all(shards.map((shard) => redis.pexpireat(keys.events(shard), end, 'GT'))));
+  }
+
   async function raise(accessMs: number): Promise<void> {
     const longest = await read();
     // Not written again and again: a Redis that is full takes no ZADD, and the node would pass for one that is out.
     if (accessMs <= longest) return;
-    const since = longest === 0 ? 0 : Math.floor(keptSince(longest));
+    const since = longest === 0 ? 0 : Math.floor(keptSince(longest)) + UNTIL_ALL_KNOW_MS;
+    await keepStreams(accessMs + MARGIN_MS);
     await answerOf(redis.zadd(keys.longest(), 'GT', since, WHOLE_SINCE, accessMs, LONGEST));
     await read();
   }

@@ -61,6 +61,13 @@ describe('the feed keeps events for as long as an access token lives, and a marg
     expect(await a.redis.pttl(a.keys.longest())).toBe(-1);
   });
 
+  it('by a longer life also where nothing new comes', async () => {
+    const service = await startService();
+    await issue(service, 'ada');
+    await setTtl(service, 't', { accessSeconds: 7200 });
+    expect(await service.redis.pttl(streamOf(service, 'ada'))).toBeGreaterThan(2 * HOUR_MS);
+  });
+
   it('by the longest of several nodes’ and tenants’', async () => {
     const prefix = testPrefix();
     const nodes = await Promise.all(
