@@ -7,9 +7,6 @@ export type { Logger } from 'pino';
 
 const SECRETS = ['authorization', 'password', 'accessToken', 'refreshToken', 'token', 'passwordHash', 'deviceProof'];
 
-/** Of lines that could not be written. */
-const KEPT_CHARACTERS = 1 << 20;
-
 export function createLog(level: string, destination?: DestinationStream): Logger {
   const options = {
     level,
@@ -22,11 +19,21 @@ export function createLog(level: string, destination?: DestinationStream): Logge
   return pino(options, destination ?? standardOutput());
 }
 
-/** A full disk costs lines, not the service: some are kept until there is room, the rest is lost. */
+/**
+ * A full disk costs the lines that find no room, not the service: what could not be written is given up with its buffer. Not
+ * the buffer itself is handed out, as its flushSync, with which a fatal line ends, tries for ever.
+ */
 function standardOutput(): DestinationStream {
-  const output = pino.destination({ dest: 1, sync: true, maxLength: KEPT_CHARACTERS });
-  output.on('error', () => {});
-  return output;
+  const open = () => {
+    const fresh = pino.destination({ dest: 1, sync: true });
+    fresh.on('error', ({ code }: NodeJS.ErrnoException) => {
+      // Nobody reads any more, and nobody will.
+      if (code !== 'EPIPE') output = open();
+    });
+    return fresh;
+  };
+  let output = open();
+  return { write: (line) => void output.write(line) };
 }
 
 /** Only what is known to be harmless: errors of clients carry the command that failed, with all that was in it. */

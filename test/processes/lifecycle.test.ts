@@ -3,7 +3,7 @@
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -200,30 +200,69 @@ describe('SIGTERM', () => {
   );
 });
 
-/** A module after which stdout takes nothing, as on a full disk. */
-const WITHOUT_STDOUT = `data:text/javascript,${encodeURIComponent(`
+/** A module after which stdout takes nothing, as on a full disk; with SIGUSR2 there is room again, in that file. */
+const withoutStdout = (file: string) =>
+  `data:text/javascript,${encodeURIComponent(`
   import { closeSync, openSync } from 'node:fs';
   closeSync(1);
-  openSync('/dev/null', 'r');`)}`;
+  openSync('/dev/null', 'r');
+  process.on('SIGUSR2', () => { closeSync(1); openSync(${JSON.stringify(file)}, 'a'); });`)}`;
+
+async function startUnheard(settings: Readonly<Record<string, string>>) {
+  const port = await freePort();
+  const file = join(temporaryFolder(), 'log');
+  const { env } = newDeployment(settings);
+  const all = { ...env, PORT: String(port), LOG_LEVEL: 'info' };
+  const running = runNode(['--import', withoutStdout(file), join(root, 'dist/main.js')], all);
+  const node = caller(`http://127.0.0.1:${port}`);
+  const isReady = () =>
+    node.call('GET', '/readyz').then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await until(`ready: ${running.stderr()}`, isReady, 30_000);
+  return { running, node, file, env };
+}
 
 describe('a log that cannot be written', () => {
   it.each(WORKERS)(
     'with WORKERS=%s costs its lines, not the service',
     async (count) => {
-      const port = await freePort();
-      const env = { ...newDeployment({ WORKERS: count }).env, PORT: String(port), LOG_LEVEL: 'info' };
-      const running = runNode(['--import', WITHOUT_STDOUT, join(root, 'dist/main.js')], env);
-      const node = caller(`http://127.0.0.1:${port}`);
-      const isReady = () =>
-        node.call('GET', '/readyz').then(
-          ({ status }) => status === 200,
-          () => false,
-        );
-      await until(`ready: ${running.stderr()}`, isReady, 30_000);
+      const { running, node } = await startUnheard({ WORKERS: count });
       for (let call = 0; call < 50; call += 1) expect((await issue(node, 'ada')).status).toBe(200);
       running.kill('SIGTERM');
       expect(await running.exited).toEqual({ code: 0, signal: null });
       expect([running.stdout(), running.stderr()]).toEqual(['', '']);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'goes on as soon as it can be',
+    async () => {
+      const { running, node, file } = await startUnheard({});
+      for (let call = 0; call < 50; call += 1) await issue(node, 'ada');
+      running.kill('SIGUSR2');
+      await until('there is room', () => existsSync(file));
+      await issue(node, 'ada');
+      const lines = () => readFileSync(file, 'utf8').trim().split('\n').filter(Boolean);
+      await until('the line is there', () => lines().length > 0);
+      expect(lines().map((line) => (JSON.parse(line) as { route: string }).route)).toEqual([
+        '/admin/users/:userId/tokens',
+      ]);
+    },
+    LIMIT_MS,
+  );
+
+  it.each(WORKERS)(
+    'with WORKERS=%s does not hold up an end with a fatal line',
+    async (count) => {
+      const { running, env } = await startUnheard({ REDIS_URL: '', WORKERS: count });
+      const redis = new Redis({ path: join(env['DATA_DIR'] ?? '', 'redis/redis.sock'), retryStrategy: () => null });
+      redis.on('error', () => {});
+      await redis.shutdown('NOSAVE').catch(() => {});
+      expect(await running.exited).toEqual({ code: 1, signal: null });
+      expect(running.stderr()).toContain('Redis ended');
     },
     LIMIT_MS,
   );
