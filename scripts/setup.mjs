@@ -3,6 +3,7 @@
  * Plain Node without dependencies, because it runs before there are any.
  */
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,13 +32,21 @@ function whyInstall(folder) {
   return installed < modifiedAt(join(folder, 'package-lock.json')) ? 'package-lock.json has changed' : undefined;
 }
 
-/** Of those who start at the same time in one folder one works, and the others wait; what they find may be all done. */
+/**
+ * Of those who start at the same time in one folder one works, and the others wait; what they find may be all done. Holds
+ * between processes that see each other: containers that share a folder are to be started one after the other.
+ */
 export function alone(folder, work) {
   const lock = join(folder, '.set-up.lock');
-  const own = `${lock}.${process.pid}`;
+  const own = `${lock}.${randomUUID()}`;
   writeFileSync(own, String(process.pid));
   try {
-    while (!takes(lock, own)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+    let isTold = false;
+    while (!takes(lock, own)) {
+      if (!isTold) console.log('Waiting for another start in this folder to finish its set-up.');
+      isTold = true;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
+    }
     try {
       work();
     } finally {
@@ -55,7 +64,9 @@ function takes(lock, own) {
     return true;
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
-    if (!isAlive(ownerOf(lock))) rmSync(lock, { force: true });
+    // A container that was killed over it comes back with the same pid.
+    const owner = ownerOf(lock);
+    if (owner === process.pid || !isAlive(owner)) rmSync(lock, { force: true });
     return false;
   }
 }

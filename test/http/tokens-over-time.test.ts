@@ -275,7 +275,6 @@ describe('L6 refresh tokens are for one use', () => {
   });
 });
 
-/** The same refresh token with another generation in its locator, and the old MAC. */
 /** 32 bytes leave the last of their 43 characters two bits that mean nothing. */
 function withSpareBit(text: string): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
@@ -285,6 +284,7 @@ function withSpareBit(text: string): string {
   return other;
 }
 
+/** The same refresh token with another generation in its locator, and the old MAC. */
 function withGeneration(text: string, generation: number): string {
   const [prefix, locator = '', mac] = text.split('.');
   const parts = JSON.parse(Buffer.from(locator, 'base64url').toString()) as unknown[];
