@@ -66,7 +66,7 @@ function takes(lock, own) {
     if (error.code !== 'EEXIST') throw error;
     // A container that was killed over it comes back with the same pid.
     const owner = ownerOf(lock);
-    if (owner === process.pid || !isAlive(owner)) rmSync(lock, { force: true });
+    if (owner === process.pid || (owner !== undefined && !isAlive(owner))) rmSync(lock, { force: true });
     return false;
   }
 }
@@ -75,13 +75,13 @@ function ownerOf(lock) {
   try {
     return Number(readFileSync(lock, 'utf8'));
   } catch {
-    return 0; // It has just been given up.
+    return undefined; // It has just been given up, and may be another's by now.
   }
 }
 
 function isAlive(pid) {
   try {
-    return pid > 0 && process.kill(pid, 0);
+    return process.kill(pid, 0);
   } catch (error) {
     return error.code === 'EPERM';
   }
