@@ -122,6 +122,8 @@ describe('a worker that is killed under load', () => {
         }
       });
       await until('every lane has its connection', () => connected.size === LANES, LIMIT_MS);
+      // An answer is out before its line is in the log, and who is killed in between says nothing more.
+      await Promise.all([...Array(LANES).keys()].map((lane) => servedBy(server, lane)));
       process.kill(doomed, 'SIGKILL');
       await until('there is a third worker', () => servingWorkers(server).length === 3, LIMIT_MS);
       over.abort();
@@ -132,7 +134,7 @@ describe('a worker that is killed under load', () => {
       // Once for each lane that the killed one had, and for no other; but one may have been on its way to the dead again.
       const lanes = failures.map(({ lane }) => lane);
       expect(lanes.length - new Set(lanes).size).toBeLessThanOrEqual(1);
-      for (const lane of lanes) expect((await servedBy(server, lane))[0]).toBe(doomed);
+      for (const lane of lanes) expect(await servedBy(server, lane)).toContain(doomed);
       const keys = createKeys(prefix, 1);
       const stored = await Promise.all([...Array(LANES).keys()].map((lane) => tokensWhole(redis, keys, `o4-${lane}`)));
       expect(stored.flat()).toEqual(expect.arrayContaining(confirmed));
