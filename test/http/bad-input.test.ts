@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { base64url, generateKeyPair, SignJWT, UnsecuredJWT, decodeJwt, type JWTPayload } from 'jose';
 import type { Response } from 'supertest';
@@ -419,6 +420,26 @@ function bodyFor(method: Method, path: string): object {
     ? { policy: 'single-device', tokens: [], login: { platform: 'ios', deviceId: 'd1' } }
     : { userId: 'new', password: PASSWORD, ...LOGIN_FIELDS };
 }
+
+/** All that comes back for these bytes, until the server hangs up. */
+function answerTo(bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    let answer = '';
+    socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
+    socket.on('error', reject).on('close', () => resolve(answer));
+    socket.write(bytes);
+  });
+}
+
+it.each([
+  ['no HTTP', 400, 'nonsense\r\n\r\n'],
+  ['another Expect', 417, 'GET /healthz HTTP/1.1\r\nHost: a\r\nExpect: wonders\r\nConnection: close\r\n\r\n'],
+  ['17 KB of headers', 431, `GET /healthz HTTP/1.1\r\nHost: a\r\nX-Large: ${'x'.repeat(17_000)}\r\n\r\n`],
+])('%s is answered with %i and no body', async (_what, status, bytes) => {
+  const [head = '', body = ''] = (await answerTo(bytes)).split('\r\n\r\n');
+  expect([head.split(' ')[1], body.replace(/^0\r\n$|^0$/, '')]).toEqual([String(status), '']);
+});
 
 const fill = (path: string) => path.replaceAll(/\{(\w+)\}/g, 'some-$1');
 
