@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -246,6 +246,15 @@ describe('the Redis program', () => {
     const found = await findRedis({ path: dataDir, install: true, log: (line) => said.push(line) });
     expect(found).toEqual({ path: join(dataDir, 'redis-server'), argv0: 'redis-server', version: '7.2.4' });
     expect(said).toEqual([expect.stringContaining('installing one with apk')]);
+  });
+
+  test('is looked for further on when its name is that of a folder, or of a program that cannot be run', async () => {
+    mkdirSync(join(dataDir, 'folder/redis-server'), { recursive: true });
+    mkdirSync(join(dataDir, 'broken'));
+    writeFileSync(join(dataDir, 'broken/valkey-server'), '#!/no/such/interpreter\n', { mode: 0o755 });
+    const path = ['folder', 'broken'].map((name) => join(dataDir, name)).join(delimiter);
+    const searched = `${path}${delimiter}${process.env['PATH']}`;
+    expect(await findRedis({ path: searched, install: false, log: silent })).toEqual(server);
   });
 
   test('is refused when it is too old', async () => {
