@@ -3,8 +3,8 @@
  * Must not know what a setting is used for.
  */
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import type { z } from 'zod';
+import { isNetworkName } from './addresses.ts';
 import type { Policy } from './contract/policy.ts';
 import { TTL_BOUNDS } from './contract/tenant-config.ts';
 import { checkPolicy } from './domain/policies/check.ts';
@@ -14,9 +14,6 @@ import { parseRedisUrl, type RedisTarget } from './redis/connect.ts';
 import { settingsSchema, type LOG_LEVELS } from './settings.ts';
 import type { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 import type { ThrottleSettings } from './tokens/store.ts';
-
-/** `TRUST_PROXY` names that Express knows. */
-const PROXY_NAMES = ['loopback', 'linklocal', 'uniquelocal'];
 
 const MIN_IDLE_SECONDS = TTL_BOUNDS.idleSeconds.min;
 
@@ -55,7 +52,7 @@ export type Config = {
   readonly gatewayApiKey: string | undefined;
   readonly introspectionReasons: boolean;
   readonly logLevel: (typeof LOG_LEVELS)[number];
-  /** As Express takes it: hops, or addresses; false = the peer's address counts. */
+  /** Hops, or networks as addresses.ts names them; false = the peer's address counts. */
   readonly trustProxy: number | string[] | false;
   readonly installRedis: boolean;
   /** Where programs are looked for. */
@@ -238,14 +235,6 @@ function readTrustProxy(text: string | undefined): number | string[] | false {
   if (text === undefined || text === 'false' || text === '0') return false;
   if (/^\d{1,2}$/.test(text)) return Number(text);
   const names = text.split(',').map((name) => name.trim());
-  if (names.every((name) => PROXY_NAMES.includes(name) || isNetwork(name))) return names;
+  if (names.every(isNetworkName)) return names;
   throw new RangeError('valid: false, the number of proxies in front, or their addresses (loopback, 10.0.0.0/8, …)');
-}
-
-/** An address, or `address/bits` as Express takes it. */
-function isNetwork(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/');
-  const longest = { 4: 32, 6: 128 }[isIP(address)] ?? 0;
-  if (longest === 0 || rest.length > 0) return false;
-  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= longest);
 }

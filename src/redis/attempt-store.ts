@@ -2,6 +2,7 @@
  * Owns the counters of attempts and failed passwords in Redis, shared by all processes. Must not know what a login is.
  */
 import { createHash } from 'node:crypto';
+import { networkOf } from '../addresses.ts';
 import type { Attempt, AttemptStore, ThrottleSettings } from '../tokens/store.ts';
 import type { UserScope } from './user-scope.ts';
 
@@ -50,18 +51,4 @@ export function createAttemptStore({ redis, keys, run }: UserScope, settings: Th
 /** A field of bounded length for any device. */
 function deviceKind(deviceId: string): string {
   return `d${createHash('sha256').update(deviceId).digest('base64url').slice(0, 16)}`;
-}
-
-/** One customer has a whole /64 of IPv6: its addresses count as one. */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
-  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
-  const [head = '', tail] = address.toLowerCase().split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);
-  const all = [...groups, ...Array.from({ length: missing }, () => '0'), ...(tail ? tail.split(':') : [])];
-  return all
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':');
 }

@@ -35,7 +35,12 @@ describe.each([
     ['[2001:db8::1]:443', '2001:db8::1'],
     ['::ffff:198.51.100.8', '198.51.100.8'],
     ['[::FFFF:198.51.100.8]:443', '198.51.100.8'],
-    ['::ffff:c633:6408', '::ffff:c633:6408'],
+    ['::ffff:c633:6408', '198.51.100.8'],
+    ['0:0:0:0:0:FFFF:c633:6408', '198.51.100.8'],
+    ['64:ff9b::c633:6408', '198.51.100.8'],
+    ['2001:0DB8:0:0::0001', '2001:db8::1'],
+    ['0198.51.100.8', PEER],
+    ['3325256712', PEER],
     ['203.0.113.9, 198.51.100.8:51234', '198.51.100.8'],
     ['unknown', PEER],
     ['198.51.100.8:', PEER],
@@ -58,6 +63,11 @@ describe.each([
 
   it('a trusted proxy is known with its port too', async () => {
     const { body } = await loginFrom(byNames, '203.0.113.9:4711, 10.1.2.3:8080');
+    expect(body.token.ip).toBe('203.0.113.9');
+  });
+
+  it('F16 a trusted proxy is known in every spelling of its address', async () => {
+    const { body } = await loginFrom(byNames, '203.0.113.9, ::ffff:a01:203, [::ffff:10.1.2.3]:8080');
     expect(body.token.ip).toBe('203.0.113.9');
   });
 

@@ -3,7 +3,6 @@
  * short here and waited for, or their stored moments are moved; addresses come as a proxy in front would name them.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { networkOf } from '../../src/redis/attempt-store.ts';
 import { openStore } from '../../src/redis/open-store.ts';
 import { connectRedis, parseRedisUrl, type RedisClient } from '../../src/redis/connect.ts';
 import {
@@ -218,23 +217,6 @@ describe('T15 failed passwords lock the address for strangers, apart from the us
     const userId = await newUser(direct);
     for (let tries = 0; tries < 7; tries += 1) await loginFrom(direct, `any-${tries}`, { password: 'wrong' });
     expect(told(await loginFrom(direct, userId))).toBe(LOCKED);
-  });
-
-  it.each([
-    ['192.0.2.1', '192.0.2.1'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:db8:1:2::', '2001:db8:1:2'],
-    ['2001:0DB8:0001:0002::9', '2001:db8:1:2'],
-    ['2001:db8::1', '2001:db8:0:0'],
-    ['2001:db8:0:0:1::', '2001:db8:0:0'],
-    ['::1', '0:0:0:0'],
-    ['::', '0:0:0:0'],
-    ['fe80::1%eth0', 'fe80:0:0:0'],
-    ['::ffff:192.0.2.1', '192.0.2.1'],
-    ['::FFFF:192.0.2.1', '192.0.2.1'],
-    ['', ''],
-  ])('the network of %s is %s', (address, network) => {
-    expect(networkOf(address)).toBe(network);
   });
 });
 
