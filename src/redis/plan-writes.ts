@@ -4,13 +4,14 @@
  */
 import { CAUSES, type Cause, type Token, type TokenId } from '../domain/token.ts';
 import type { Decision } from '../tokens/store.ts';
+import { displacementsOf } from '../tokens/war.ts';
 import { packActor, packRenewal } from './codec.ts';
 
 type Applied = Pick<Decision & { readonly apply: true }, 'plan' | 'actor'>;
 
 /**
  * @param tokens as the plan was made for
- * @returns how many tokens a policy displaces, and the last arguments of apply-login.lua
+ * @returns how many tokens the login displaces, and the last arguments of apply-login.lua
  */
 export function planWrites(
   { plan, actor }: Applied,
@@ -28,7 +29,7 @@ export function planWrites(
     return [...tokenIds].flatMap((id) => [id, codeToDevice, event, packActor({ ...actor, ...grounds.get(id) })]);
   };
   return {
-    displaced: kick.size + deleted.length,
+    displaced: displacementsOf(plan),
     writes: [
       forgotten.length,
       ...forgotten,

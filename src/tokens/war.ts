@@ -9,10 +9,18 @@ import type { Snapshot } from './store.ts';
 /** Displacements that are remembered of a user: as many as a tenant may allow, and one more. */
 export const DISPLACEMENTS_REMEMBERED = 21;
 
+/**
+ * How many tokens a login signs out. A device that takes over from itself counts too: two clients that share a cloned
+ * deviceId look like one that does, and they never stop.
+ */
+export function displacementsOf({ kick, replace, delete: gone, grounds }: Plan): number {
+  const deleted = [...gone.keys()].filter((tokenId) => grounds.has(tokenId));
+  return kick.size + replace.size + deleted.length;
+}
+
 /** Throws `reconnect_war` when this automatic login would displace once more than the tenant allows within its window. */
 export function assertNoWar(plan: Plan, { displacements, now }: Snapshot, { war }: Rules): void {
-  const deleted = [...plan.delete.keys()].filter((tokenId) => plan.grounds.has(tokenId));
-  const wanted = plan.kick.size + deleted.length;
+  const wanted = displacementsOf(plan);
   if (war === undefined || wanted === 0) return;
   const recent = displacements.filter((at) => at > now - war.windowMs);
   const excess = recent.length + wanted - war.maxDisplacements;

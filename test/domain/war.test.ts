@@ -76,7 +76,8 @@ describe('D7 a reconnect war between devices that log in by themselves', () => {
   it.each<[string, number | undefined, number[], Wanted, number | undefined]>([
     ['is none where the tenant has no such rule', undefined, [3, 2, 1], { kick: 1 }, undefined],
     ['needs displacements: a login that takes a free seat', 1, [3, 2, 1], {}, undefined],
-    ['a takeover of the same device is none', 1, [3, 2, 1], { replace: 1 }, undefined],
+    ['a takeover of the same device counts like a kick', 2, [20_000, 10_000], { replace: 1 }, 40],
+    ['a takeover and a kick wait for two', 2, [20_000, 10_000], { replace: 1, kick: 1 }, 50],
     ['clearing away what had expired is none', 1, [3, 2, 1], { expired: 5 }, undefined],
     ['the first one', 2, [], { kick: 1 }, undefined],
     ['the last one that is allowed', 2, [10_000], { kick: 1 }, undefined],
