@@ -3,19 +3,17 @@
  * Must not know what a setting is used for.
  */
 import { readFileSync } from 'node:fs';
-import type { z } from 'zod';
 import { isNetworkName } from './addresses.ts';
 import type { Policy } from './contract/policy.ts';
-import { TTL_BOUNDS } from './contract/tenant-config.ts';
 import { checkPolicy } from './domain/policies/check.ts';
 import { findPreset, presets } from './domain/policies/presets.ts';
 import { createPlatforms, type Platforms } from './domain/platform.ts';
 import { parseRedisUrl, type RedisTarget } from './redis/connect.ts';
-import { settingsSchema, type LOG_LEVELS } from './settings.ts';
+import { contradictions, missingInProduction, namesNearSettings } from './setting-faults.ts';
+import { settingsSchema, type LOG_LEVELS, type Settings } from './settings.ts';
+import { reasonOf } from './system-errors.ts';
 import type { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 import type { ThrottleSettings } from './tokens/store.ts';
-
-const MIN_IDLE_SECONDS = TTL_BOUNDS.idleSeconds.min;
 
 export type Config = {
   readonly production: boolean;
@@ -39,6 +37,8 @@ export type Config = {
   readonly maxPerPlatform: number;
   /** Settings that somebody has set. */
   readonly given: ReadonlySet<string>;
+  /** Variables that are no setting but nearly have the name of one, each with a sentence. */
+  readonly misspelt: readonly string[];
   readonly credentials:
     | { readonly kind: 'password' }
     | { readonly kind: 'delegate'; readonly url: string; readonly secret: string };
@@ -63,8 +63,8 @@ export type Config = {
 export class ConfigError extends Error {
   readonly faults: readonly string[];
 
-  constructor(faults: readonly string[]) {
-    super(`the settings are not usable:\n${faults.map((fault) => `  ${fault}`).join('\n')}`);
+  constructor(faults: readonly string[], options?: ErrorOptions) {
+    super(`the settings are not usable:\n${faults.map((fault) => `  ${fault}`).join('\n')}`, options);
     this.name = 'ConfigError';
     this.faults = faults;
   }
@@ -84,7 +84,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     try {
       return read();
     } catch (error) {
-      faults.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      faults.push(`${name}: ${reasonOf(error)}`);
       return undefined;
     }
   };
@@ -97,6 +97,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   );
   const trustProxy = check('TRUST_PROXY', () => readTrustProxy(settings.TRUST_PROXY));
   faults.push(...contradictions(settings));
+  const misspelt = namesNearSettings(given);
+  if (faults.length > 0) faults.push(...misspelt);
   if (faults.length > 0 || platforms === undefined || policy === undefined || trustProxy === undefined) {
     throw new ConfigError(faults);
   }
@@ -122,6 +124,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     policy,
     maxPerPlatform: settings.MAX_PER_PLATFORM,
     given: new Set(Object.keys(given)),
+    misspelt,
     credentials: credentialsOf(settings),
     throttle: throttleOf(settings),
     maxTokensPerUser: settings.MAX_TOKENS_PER_USER,
@@ -136,46 +139,6 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     installRedis: settings.LATCHKEY_NO_INSTALL === '0',
     path: env['PATH'] ?? '',
   };
-}
-
-type Settings = z.infer<typeof settingsSchema>;
-
-function missingInProduction(given: Readonly<Record<string, string | undefined>>): string[] {
-  if (given['NODE_ENV'] !== 'production') return [];
-  return ['REDIS_URL', 'ISSUER', 'SIGNING_KEYS_FILE', 'REFRESH_SECRET', 'ADMIN_API_KEY', 'GATEWAY_API_KEY']
-    .filter((name) => given[name] === undefined)
-    .map((name) => `${name}: must be given in production`);
-}
-
-function contradictions(settings: Settings): string[] {
-  const faults: string[] = [];
-  if (settings.ACCESS_TTL_SECONDS > settings.REFRESH_TTL_SECONDS) {
-    faults.push('ACCESS_TTL_SECONDS: an access token cannot outlive its token (REFRESH_TTL_SECONDS)');
-  }
-  if (settings.IDLE_TTL_SECONDS > 0 && settings.IDLE_TTL_SECONDS < MIN_IDLE_SECONDS) {
-    faults.push(`IDLE_TTL_SECONDS: 0 (off) or at least ${MIN_IDLE_SECONDS}, as use is noted once a minute`);
-  }
-  const keys = [
-    settings.REFRESH_SECRET,
-    settings.ADMIN_API_KEY,
-    settings.GATEWAY_API_KEY,
-    settings.CREDENTIALS_SECRET,
-  ].filter((key) => key !== undefined);
-  if (new Set(keys).size < keys.length) {
-    faults.push('REFRESH_SECRET, ADMIN_API_KEY, GATEWAY_API_KEY, CREDENTIALS_SECRET: must differ from each other');
-  }
-  if (settings.CREDENTIALS === 'delegate') {
-    if (settings.CREDENTIALS_URL === undefined)
-      faults.push('CREDENTIALS_URL: must be given when CREDENTIALS is delegate');
-    if (/^[^/]*\/\/[^/]*@/.test(settings.CREDENTIALS_URL ?? ''))
-      faults.push('CREDENTIALS_URL: must not hold a user or password');
-    if (settings.CREDENTIALS_SECRET === undefined)
-      faults.push('CREDENTIALS_SECRET: must be given when CREDENTIALS is delegate');
-  }
-  if (settings.THROTTLE_MAX_LOCK_SECONDS < settings.THROTTLE_LOCK_SECONDS) {
-    faults.push('THROTTLE_MAX_LOCK_SECONDS: the longest lock cannot be shorter than the first (THROTTLE_LOCK_SECONDS)');
-  }
-  return faults;
 }
 
 function credentialsOf({ CREDENTIALS, CREDENTIALS_URL, CREDENTIALS_SECRET }: Settings): Config['credentials'] {
@@ -222,12 +185,20 @@ function readPolicy(text: string, maxPerPlatform: number, platforms: Platforms):
 }
 
 function readJson(file: string): unknown {
-  const text = readFileSync(file, 'utf8');
+  const text = readText(file);
   try {
     return JSON.parse(text);
   } catch {
     // The parser's own message would quote the content, and the wrong file may hold a secret.
     throw new RangeError(`${file} is not valid JSON`);
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new RangeError(`${file} cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 

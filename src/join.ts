@@ -7,6 +7,7 @@ import type { Logger } from './log.ts';
 import { connectRedis, type RedisClient, type RedisTarget } from './redis/connect.ts';
 import { createDeployment, type Deployment } from './redis/deployment.ts';
 import { openStore, type OpenStore } from './redis/open-store.ts';
+import { createRedisNews, type RedisNews } from './redis-news.ts';
 import type { LoadedSecrets } from './secrets.ts';
 
 /** A Redis that has not answered by then may come later. */
@@ -23,13 +24,15 @@ export type Joined = {
   readonly redis: RedisClient;
   readonly stores: OpenStore;
   readonly deployment: Deployment;
+  readonly news: RedisNews;
   readonly leave: () => void;
 };
 
 /** Begins to connect; asks nothing yet. */
 export function join({ config, loaded, target, log }: NodeParts): Joined {
   const redis = connectRedis(target);
-  redis.on('error', (error: unknown) => log.warn({ err: error }, 'redis connection'));
+  const news = createRedisNews(log, target);
+  redis.on('error', news.trouble);
   const stores = openStore(redis, {
     keyPrefix: config.keyPrefix,
     shards: config.shards,
@@ -48,6 +51,7 @@ export function join({ config, loaded, target, log }: NodeParts): Joined {
     redis,
     stores,
     deployment,
+    news,
     leave() {
       deployment.stop();
       redis.disconnect();
@@ -60,7 +64,8 @@ export function join({ config, loaded, target, log }: NodeParts): Joined {
  * that cannot be reached is no reason to refuse.
  */
 export async function checkFit(parts: NodeParts): Promise<void> {
-  const { redis, deployment, leave } = join(parts);
+  // What else there is to say, those who stay say themselves.
+  const { redis, deployment, leave } = join({ ...parts, log: parts.log.child({}, { level: 'silent' }) });
   let limit: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {

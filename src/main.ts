@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
-import { announce } from './announce.ts';
+import { announce, inviteToTry, warnOfMisspelt } from './announce.ts';
 import { ConfigError, loadConfig, type Config } from './config.ts';
 import { LatchkeyError } from './contract/errors.ts';
 import { checkFit, FIRST_ANSWER_MS } from './join.ts';
@@ -15,6 +15,7 @@ import { createLog, type Logger } from './log.ts';
 import { openRedis } from './open-redis.ts';
 import { loadSecrets } from './secrets.ts';
 import { DRAIN_LIMIT_MS, serve } from './serve.ts';
+import { isSystemError, reasonOf } from './system-errors.ts';
 import { linkToPrimary } from './workers/link.ts';
 import { WORKER_ARGUMENT } from './workers/messages.ts';
 import { createWorkers } from './workers/primary.ts';
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
 
 async function runAlone(config: Config): Promise<void> {
   const log = createLog(config.logLevel);
+  warnOfMisspelt(config, log);
   const loaded = await loadSecrets(config);
   // Who ends the process may end Redis too: then what is under way is still answered.
   let isEnding = false;
@@ -51,11 +53,17 @@ async function runAlone(config: Config): Promise<void> {
   });
   // The embedded server answers already; a remote one may come later, and until then every answer is 503.
   if (config.redis === undefined) await serving.agreed;
-  announce(await listen(serving.server, config), config, loaded, log);
+  const port = await listen(serving.server, config).catch((error: unknown) => {
+    throw listenFault(error, config);
+  });
+  announce(port, config, log);
+  await serving.agreed;
+  inviteToTry(port, config, loaded);
 }
 
 async function runPrimary(config: Config): Promise<void> {
   const log = createLog(config.logLevel).child({ pid: process.pid });
+  warnOfMisspelt(config, log);
   const loaded = await loadSecrets(config);
   let port = config.port;
   let isEnding = false;
@@ -78,7 +86,8 @@ async function runPrimary(config: Config): Promise<void> {
     args: redis.target.kind === 'socket' ? [redis.target.path] : [],
     log,
     drainLimitMs: DRAIN_LIMIT_MS + WORKER_MARGIN_MS,
-    onServing: () => announce(port, config, loaded, log),
+    onServing: () => announce(port, config, log),
+    onAgreed: () => inviteToTry(port, config, loaded),
     onRefused: refuse,
   });
   onSignal((signal) => {
@@ -90,7 +99,7 @@ async function runPrimary(config: Config): Promise<void> {
     await checkFit({ config, loaded, target: redis.target, log });
     if (!isEnding) port = await workers.start(config.port, config.host);
   } catch (error) {
-    refuse(sentenceOf(error));
+    refuse(sentenceOf(listenFault(error, config)));
   }
 }
 
@@ -113,6 +122,8 @@ async function runWorker(socketPath: string | undefined): Promise<void> {
     // The others serve meanwhile: nobody should be told 503 only because this one is new.
     await Promise.race([serving.agreed, delay(FIRST_ANSWER_MS, undefined, { ref: false })]);
     link.serve(serving.server);
+    await serving.agreed;
+    link.tellAgreed();
   } catch (error) {
     await refuse(error);
   }
@@ -123,6 +134,14 @@ function listen(server: Server, { port, host }: Config): Promise<number> {
     server.once('error', reject);
     server.listen(port, host, () => resolve((server.address() as AddressInfo).port));
   });
+}
+
+/** A port or an address that cannot be had is told by the name of its setting. */
+function listenFault(error: unknown, { port, host }: Config): unknown {
+  if (!isSystemError(error)) return error;
+  const isPort = error.code === 'EADDRINUSE' || error.code === 'EACCES';
+  const subject = isPort ? `PORT: ${port} on ${host}` : `HOST: ${host}`;
+  return new ConfigError([`${subject} cannot be listened on: ${reasonOf(error)}`]);
 }
 
 function onSignal(listener: (signal: string) => void): void {

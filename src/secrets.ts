@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Secrets } from './app.ts';
-import type { Config } from './config.ts';
+import { ConfigError, type Config } from './config.ts';
+import { isSystemError, reasonOf } from './system-errors.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from './tokens/signing-keys.ts';
 
 const SECRET_BYTES = 32;
@@ -23,31 +24,50 @@ type SecretsConfig = Pick<
   'production' | 'dataDir' | 'signingKeysFile' | 'signingAlg' | 'refreshSecret' | 'adminApiKey' | 'gatewayApiKey'
 >;
 
-/** Throws an Error that names the file and what is wrong with it, never its content. */
+/** Throws a ConfigError that names the setting, the file and what is wrong with it, never its content. */
 export async function loadSecrets(config: SecretsConfig): Promise<LoadedSecrets> {
   const { refreshSecret, adminApiKey, gatewayApiKey, signingKeysFile, signingAlg } = config;
   const given = refreshSecret !== undefined && adminApiKey !== undefined && gatewayApiKey !== undefined;
   if (!given || signingKeysFile === undefined) {
     if (config.production) throw new Error('keys and secrets must be given in production');
-    await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+    await of('DATA_DIR', () => mkdir(config.dataDir, { recursive: true, mode: 0o700 }));
   }
-  const made = given ? undefined : await readOrMake(join(config.dataDir, 'secrets.json'), async () => makeSecrets());
+  const made = given
+    ? undefined
+    : await of('DATA_DIR', () => readOrMake(join(config.dataDir, 'secrets.json'), async () => makeSecrets()));
   const stored = (made?.data ?? {}) as Partial<Secrets>;
-  const keySet =
+  const inDataDir = join(config.dataDir, `signing-keys-${signingAlg}.json`);
+  const keys =
     signingKeysFile === undefined
-      ? await readOrMake(join(config.dataDir, `signing-keys-${signingAlg}.json`), () => makeKeySet(signingAlg))
-      : { data: await readJson(signingKeysFile), file: signingKeysFile };
+      ? await of('DATA_DIR', async () => readKeys((await readOrMake(inDataDir, () => makeKeySet(signingAlg))).data))
+      : await of('SIGNING_KEYS_FILE', async () => readKeys(await readJson(signingKeysFile)));
   return {
     secrets: {
       refreshSecret: refreshSecret ?? textOf(stored.refreshSecret),
       adminApiKey: adminApiKey ?? textOf(stored.adminApiKey),
       gatewayApiKey: gatewayApiKey ?? textOf(stored.gatewayApiKey),
     },
-    keys: await readKeySet(keySet.data, signingAlg).catch((error: unknown) => {
-      throw new Error(`${keySet.file} ${error instanceof Error ? error.message : ''}`, { cause: error });
-    }),
+    keys,
     isFirstStart: made?.isNew ?? false,
   };
+
+  function readKeys(data: unknown): Promise<SigningKeys> {
+    return readKeySet(data, signingAlg).catch((error: unknown) => {
+      throw new Error(`${signingKeysFile ?? inDataDir} ${error instanceof Error ? error.message : ''}`, {
+        cause: error,
+      });
+    });
+  }
+}
+
+/** What goes wrong in between is told by the name of the setting that mends it. */
+async function of<T>(setting: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const path = isSystemError(error) && error.path !== undefined ? `${error.path} cannot be used: ` : '';
+    throw new ConfigError([`${setting}: ${path}${reasonOf(error)}`], { cause: error });
+  }
 }
 
 function makeSecrets(): Secrets {

@@ -35,7 +35,7 @@ export type Serving = {
 /** Begins to serve. `onMismatch`: this process must not serve this Redis, now or any more. */
 export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) => void }): Serving {
   const { config, loaded, log } = parts;
-  const { stores, deployment, leave } = join(parts);
+  const { redis, stores, deployment, news, leave } = join(parts);
   const { clock, eventLog } = stores;
   const feed = createFeed(eventLog);
   const signing = openSigning(loaded.keys);
@@ -65,8 +65,14 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
   const drain = createDrain(server);
   const agreed = new Promise<void>((resolve) => {
     deployment.watch({
-      agreed: resolve,
-      lost: (error) => log.debug({ err: error }, 'redis cannot be reached'),
+      agreed: () => {
+        news.wellAgain();
+        resolve();
+      },
+      // Without a connection nothing was asked; why there is none, the connection has told.
+      lost: (error) => {
+        if (redis.status === 'ready') news.trouble(error);
+      },
       mismatch: parts.onMismatch,
     });
   });

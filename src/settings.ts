@@ -78,5 +78,7 @@ export const settingsSchema = z.object({
   LATCHKEY_NO_INSTALL: z.enum(['0', '1'], 'valid: 0, 1').default('0'),
 });
 
+export type Settings = z.infer<typeof settingsSchema>;
+
 /** Names of all settings, as `.env.example` lists them. */
 export const SETTINGS = Object.keys(settingsSchema.shape);

@@ -243,7 +243,10 @@ describe('LOGIN_POLICY', () => {
   });
 
   it('from a file that is not there, or is not JSON', () => {
-    expect(faultsOf({ LOGIN_POLICY: join(folder, 'none.json') })).toEqual([expect.stringContaining('none.json')]);
+    const missing = join(folder, 'none.json');
+    expect(faultsOf({ LOGIN_POLICY: missing })).toEqual([
+      `LOGIN_POLICY: ${missing} cannot be read: it does not exist (ENOENT)`,
+    ]);
     writeFileSync(join(folder, 'broken.json'), '{');
     expect(faultsOf({ LOGIN_POLICY: join(folder, 'broken.json') })).toEqual([
       expect.stringMatching(/^LOGIN_POLICY: .*JSON/),
@@ -392,6 +395,52 @@ describe('REDIS_URL', () => {
     const faults = faultsOf({ REDIS_URL: url });
     expect(faults).toEqual([expect.stringMatching(/^REDIS_URL: ./)]);
     expect(faults.join()).not.toContain('hunter2');
+  });
+});
+
+describe('F29 a name that is near one of ours', () => {
+  it('is told, and is no fault: container platforms add names of their own', () => {
+    const config = loadConfig({ ACESS_TTL_SECONDS: '60', REDISURL: 'redis://u:S3CRET@h', HOSTNAME: 'a', NODE: 'b' });
+    expect(config.misspelt).toEqual([
+      'ACESS_TTL_SECONDS: is no setting; was ACCESS_TTL_SECONDS meant?',
+      'REDISURL: is no setting; was REDIS_URL meant?',
+    ]);
+    expect(config.accessTtlSeconds).toBe(900);
+  });
+
+  it('is told beside the faults that it may explain', () => {
+    const { ADMIN_API_KEY, ...others } = PRODUCTION;
+    expect(faultsOf({ ...others, ADMIN_APIKEY: ADMIN_API_KEY })).toEqual([
+      'ADMIN_API_KEY: must be given in production',
+      'ADMIN_APIKEY: is no setting; was ADMIN_API_KEY meant?',
+    ]);
+  });
+
+  it('no variable that Node, npm, a shell or an orchestrator sets is near to one', () => {
+    const names = [
+      'HOME',
+      'PATH',
+      'PWD',
+      'USER',
+      'LANG',
+      'TERM',
+      'SHLVL',
+      'HOSTNAME',
+      'NODE',
+      'NODE_OPTIONS',
+      'INIT_CWD',
+      'TZ',
+    ];
+    const injected = [
+      'npm_config_loglevel',
+      'KUBERNETES_PORT',
+      'REDIS_PORT',
+      'REDIS_SERVICE_HOST',
+      'LATCHKEY_PORT',
+      'EDITOR',
+    ];
+    const env = Object.fromEntries([...names, ...injected].map((name) => [name, 'x']));
+    expect(loadConfig(env).misspelt).toEqual([]);
   });
 });
 

@@ -159,6 +159,29 @@ describe('a damaged file is refused, and the error never quotes it', () => {
   });
 });
 
+/** A file where a folder is expected. */
+const aFile = () => {
+  const folder = newFolder();
+  mkdirSync(folder);
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  return file;
+};
+
+describe('F29 a file or folder that cannot be used is told by the name of its setting', () => {
+  it.each([
+    { SIGNING_KEYS_FILE: () => join(newFolder(), 'none.json'), says: 'none.json cannot be used: it does not exist' },
+    { SIGNING_KEYS_FILE: () => join(aFile(), 'keys.json'), says: 'a part of its path is no folder' },
+    { SIGNING_KEYS_FILE: aFile, says: 'file is not valid JSON' },
+    { DATA_DIR: aFile, says: 'file cannot be used: ' },
+    { DATA_DIR: () => join(aFile(), 'data'), says: 'a part of its path is no folder' },
+  ])('$says', async ({ says, ...setting }) => {
+    const [[name, path] = ['', () => '']] = Object.entries(setting);
+    const refused = load({ DATA_DIR: newFolder(), [name]: path() });
+    await expect(refused).rejects.toThrow(new RegExp(`^the settings are not usable:\\n {2}${name}: .*${says}`));
+  });
+});
+
 describe('signing keys', () => {
   it.each(SIGNING_ALGORITHMS)(
     '%s: signs what the published keys verify, and publishes nothing private',

@@ -11,6 +11,8 @@ export type Link = {
   readonly isToDrain: Promise<string>;
   /** Gives the server its share of the connections from now on. */
   readonly serve: (server: Server) => void;
+  /** Tells the primary that this worker has agreed with Redis. */
+  readonly tellAgreed: () => void;
   /** Resolves when the last connection has gone, once no more can come. */
   readonly emptied: () => Promise<void>;
   /** Resolves when the primary has been told why this worker cannot go on. */
@@ -51,6 +53,7 @@ export function linkToPrimary(): Link {
       server.emit('listening');
       say({ kind: 'ready' }, () => {});
     },
+    tellAgreed: () => say({ kind: 'agreed' }, () => {}),
     emptied: () =>
       new Promise((resolve) => {
         onEmptied = resolve;

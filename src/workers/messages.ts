@@ -10,5 +10,7 @@ export type ToWorker = 'connection' | 'drain';
 
 export type ToPrimary =
   | { readonly kind: 'ready' }
+  /** It has agreed with Redis, and can do all that it is asked. Comes after `ready`. */
+  | { readonly kind: 'agreed' }
   /** It ends, and so would the next one: no retry mends this. The text is for people. */
   | { readonly kind: 'refused'; readonly message: string };

@@ -18,6 +18,8 @@ export type WorkersOptions = {
   readonly drainLimitMs: number;
   /** Called once, when the first worker serves. */
   readonly onServing: () => void;
+  /** Called once, when the first worker that serves has agreed with Redis. */
+  readonly onAgreed: () => void;
   /** Called once, with the first reason that a worker gives; the workers are still to be ended. */
   readonly onRefused: (message: string) => void;
   readonly restart?: RestartLimits;
@@ -55,6 +57,7 @@ class Crew {
   #places: Place[] = [];
   #isDraining = false;
   #isServing = false;
+  #isAgreed = false;
   #isRefused = false;
 
   constructor(options: WorkersOptions) {
@@ -110,6 +113,11 @@ class Crew {
     if (message.kind === 'refused') {
       if (!this.#isRefused && !this.#isDraining) this.#options.onRefused(message.message);
       this.#isRefused = true;
+      return;
+    }
+    if (message.kind === 'agreed') {
+      if (!this.#isAgreed) this.#options.onAgreed();
+      this.#isAgreed = true;
       return;
     }
     place.isReady = true;

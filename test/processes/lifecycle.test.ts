@@ -305,9 +305,16 @@ describe('a start that cannot be', () => {
     const { env } = newDeployment({ WORKERS: count });
     const first = await startServer({ env });
     const said = await refusalOf(runServer({ env: { ...env, PORT: String(first.port) } }));
-    expect(said).toContain('in use');
-    expect(said).toContain(String(first.port));
+    expect(said).toContain(`PORT: ${first.port} on 127.0.0.1 cannot be listened on: it is in use by another process`);
   });
+
+  it.each(WORKERS)(
+    'F29 with WORKERS=%s and an address that is not of this machine: names the setting',
+    async (count) => {
+      const { env } = newDeployment({ WORKERS: count, HOST: '192.0.2.1' });
+      expect(await refusalOf(runServer({ env }))).toContain('HOST: 192.0.2.1 cannot be listened on: it is no address');
+    },
+  );
 
   it.each(WORKERS)(
     'with WORKERS=%s and a port in use, embedded: leaves nothing in the way of the next start',
@@ -432,6 +439,30 @@ describe.each(WORKERS)('the embedded default with WORKERS=%s', (count) => {
       }
     }
   });
+});
+
+describe.each(WORKERS)('F29 a start before Redis, with WORKERS=%s', (count) => {
+  it(
+    'says once what is wrong with which host, and how to try it when that works',
+    async () => {
+      const own = await ownRedis();
+      const env = { REDIS_URL: own.url, DATA_DIR: temporaryFolder(), WORKERS: count, REDISURL: 'x' };
+      const server = await startServer({ env, ready: false });
+      const trouble = () => logOf(server, 'Redis cannot be used: what needs it is answered 503');
+      await until('it is told', () => trouble().length > 0);
+      expect(server.stdout()).not.toContain('Sign somebody in');
+      await own.start();
+      await until('it works', () => server.stdout().includes('Sign somebody in'));
+      const told = trouble();
+      expect(told).toHaveLength(new Set(told.map(({ pid, reason }) => `${String(pid)} ${String(reason)}`)).size);
+      expect(told[0]).toMatchObject({ redis: own.url.replace('redis://', ''), level: 50 });
+      expect(server.stdout()).not.toContain('"stack"');
+      expect(logOf(server, 'REDISURL: is no setting; was REDIS_URL meant?')).toHaveLength(1);
+      const line = /curl -s '([^']+)'.*?\n.*?Bearer \S*?([\w-]{43}|\$\(.+?\))"/.exec(server.stdout());
+      expect(line?.[1]).toBe(`${server.url}/admin/users/ada/tokens`);
+    },
+    LIMIT_MS,
+  );
 });
 
 describe('what a process writes', () => {

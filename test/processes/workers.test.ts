@@ -385,6 +385,7 @@ describe('workers that do nothing right', () => {
       log,
       drainLimitMs: 100,
       onServing: () => {},
+      onAgreed: () => {},
       onRefused: (message) => refusals.push(message),
       ...options,
     });
