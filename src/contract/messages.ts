@@ -104,12 +104,15 @@ export const presenceRequest = z
           tokenId: tokenIdSchema,
           connectionId: text(0, 128)
             .default('')
-            .describe('Names the connection, so that a late release by an old one frees nothing.'),
+            .describe('Each connection has a lease of its own. A release without a name is one of all of them.'),
         }),
       )
       .min(1)
       .max(1000),
-    release: z.boolean().default(false).describe('The connections have ended: begin the grace now.'),
+    release: z
+      .boolean()
+      .default(false)
+      .describe('The connections have ended. With the last one of a token its grace begins.'),
   })
   .meta({ id: 'PresenceRequest' });
 

@@ -1,10 +1,14 @@
 /**
  * Owns which tokens are connected to this gateway, and that Latchkey knows it: leases are renewed in bulk and released
- * when a token's last connection closes. A token with several connections is known by its newest.
+ * when a token's last connection closes. A token has one lease here however many connections, beside those of other
+ * gateways.
  */
 import type { Connected, TokenChecker, TokenReason } from './types.ts';
 
 export type Holder = Connected;
+
+/** The lease keeps the name of the connection that began it, also when that one closes before the others. */
+type Held = { readonly lease: Holder; readonly open: Set<Holder> };
 
 export type PresenceKeeper = {
   add(holder: Holder): void;
@@ -24,8 +28,7 @@ export function createPresenceKeeper(
   intervalMs: number,
   on: PresenceHandlers,
 ): PresenceKeeper {
-  /** Connections of each token, the newest last. */
-  const holders = new Map<string, Holder[]>();
+  const held = new Map<string, Held>();
   /** What is to be sent at the end of this turn; a later word on a token replaces the earlier one. */
   const renewals = new Map<string, Holder>();
   const releases = new Map<string, Holder>();
@@ -65,36 +68,36 @@ export function createPresenceKeeper(
   }
 
   const timer = setInterval(() => {
-    for (const [tokenId, list] of holders) renewals.set(tokenId, list.at(-1) as Holder);
+    for (const [tokenId, { lease }] of held) renewals.set(tokenId, lease);
     schedule();
   }, intervalMs).unref();
 
   return {
     add(holder) {
-      holders.set(holder.tokenId, [...(holders.get(holder.tokenId) ?? []), holder]);
-      releases.delete(holder.tokenId);
-      renewals.set(holder.tokenId, holder);
+      const { tokenId } = holder;
+      // Whoever comes back at once goes on with the lease that was about to be released.
+      const { lease, open } = held.get(tokenId) ?? { lease: releases.get(tokenId) ?? holder, open: new Set() };
+      held.set(tokenId, { lease, open: open.add(holder) });
+      releases.delete(tokenId);
+      renewals.set(tokenId, lease);
       schedule();
     },
 
     remove(holder, isRelease) {
-      const left = (holders.get(holder.tokenId) ?? []).filter((one) => one !== holder);
-      renewals.delete(holder.tokenId);
-      const newest = left.at(-1);
-      if (newest === undefined) {
-        holders.delete(holder.tokenId);
-        if (isRelease) releases.set(holder.tokenId, holder);
-      } else {
-        holders.set(holder.tokenId, left);
-        renewals.set(holder.tokenId, newest);
-      }
+      const { tokenId } = holder;
+      const { lease, open } = held.get(tokenId) ?? {};
+      open?.delete(holder);
+      if (lease === undefined || open === undefined || open.size > 0) return;
+      held.delete(tokenId);
+      renewals.delete(tokenId);
+      if (isRelease) releases.set(tokenId, lease);
       schedule();
     },
 
     async close() {
       clearInterval(timer);
-      for (const [tokenId, list] of holders) releases.set(tokenId, list.at(-1) as Holder);
-      holders.clear();
+      for (const [tokenId, { lease }] of held) releases.set(tokenId, lease);
+      held.clear();
       renewals.clear();
       await flush();
     },

@@ -171,11 +171,12 @@ export function readHistoryEntry(shard: number, entry: string): Event | undefine
   return readEvent(shard, entry.slice(0, cut), entry.slice(cut + 1));
 }
 
-/** '' for a token without a lease. */
+/** '' for a token without a lease. No connection has it yet. */
 export function packLease({ lease }: NewToken): string {
-  return lease === undefined ? '' : [lease.expiresAt, lease.graceMs, ''].join(US);
+  return lease === undefined ? '' : [lease.expiresAt, lease.graceMs].join(US);
 }
 
+/** The lease that lapses last, which is the token's. */
 function readLease(text: string | null | undefined): Pick<Token, 'lease'> {
   if (typeof text !== 'string') return {};
   const [expiresAt, graceMs] = text.split(US).map(Number);

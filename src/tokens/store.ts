@@ -93,7 +93,7 @@ export type Rotation = {
 /** One token that a gateway keeps alive, or lets go of. */
 export type LeaseChange = UserKey & {
   readonly tokenId: TokenId;
-  /** A release counts only from the connection that renewed last; '' where the gateway names none. */
+  /** Whose lease it is; '' where the gateway names none, and such a release is one of all connections. */
   readonly connectionId: string;
   readonly release: boolean;
   /** Absent: presence is off, only "last seen" is noted. */

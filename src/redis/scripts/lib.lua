@@ -5,10 +5,13 @@
 --                   <id>:r  expiresAt, accessExpiresAt, generation, rotatedAt, idleMs               written by refresh
 --                   <id>:s  lastSeenAt                                                              absent = createdAt
 --                   <id>:e  code, endedAt, actor                                                    present = ended
---                   <id>:l  leaseExpiresAt, graceMs, connectionId                                   presence only
+--                   <id>:l  leaseExpiresAt, graceMs, connectionId, others                           presence only
 --                   <id>:n  name by which the user signed in                                        absent = userId
 --                   :v, :q  version, sequence
 --                   :d      times of the latest displacements by logins                             war only
+--
+-- A lease in <id>:l is one connection's: that which lapses last, then the others, each as "leaseExpiresAt graceMs
+-- connectionId", joined by RS (30). That of a login is nobody's yet and has two parts.
 --
 -- KEYS of every script: 1 tokens, 2 user, 3 history, 4 event stream (all in one slot)
 -- ARGV of every script: 1 tenant, 2 userId, 3 age of the oldest event kept (ms), 4 life of a history (ms)
