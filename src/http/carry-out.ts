@@ -9,9 +9,10 @@ import type { ClientReader } from './client.ts';
 import { pathsOf, type Endpoint, type Reply } from './endpoint.ts';
 import { answer, type Exchange } from './exchange.ts';
 import { bodyReader } from './read-body.ts';
+import { readParameters } from './read-parameters.ts';
 
-/** What the address says: parts of the path, and the query. */
-export type AddressParts = { readonly params: unknown; readonly query: unknown };
+/** What the address says: parts of the path, and the query as it was written. */
+export type AddressParts = { readonly params: unknown; readonly query: string };
 
 /** Of an address without parts or query. */
 export const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
@@ -40,7 +41,7 @@ export function createCarryOut(authenticate: Authenticate, reader: ClientReader)
         request,
         client: () => ({ ip: reader.ipOf(request), userAgent: reader.userAgentOf(request) }),
         params: paramsOf(address.params),
-        query: queryOf(address.query),
+        query: queryOf(spec.query && address.query ? readParameters(address.query, 'query') : NOTHING),
         body: bodyOf(body),
       });
       await send(spec, reply, exchange);

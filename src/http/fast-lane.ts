@@ -3,10 +3,10 @@
  * more than the work itself. What is found here is carried out as the router would; all else goes to the router.
  */
 import type { IncomingMessage, RequestListener } from 'node:http';
-import { parse as parseQuery } from 'node:querystring';
 import { NOTHING, type CarryOut } from './carry-out.ts';
 import { pathsOf } from './endpoint.ts';
 import type { Lane } from './router.ts';
+import { targetOf } from './target.ts';
 
 type Route = {
   readonly method: string;
@@ -32,9 +32,9 @@ export function createFastLane(lane: Lane, router: RequestListener): RequestList
   }
 
   function find({ method = '', url = '' }: IncomingMessage): Found | undefined {
-    const cut = url.indexOf('?');
-    const path = cut < 0 ? url : url.slice(0, cut);
-    const query = cut < 0 ? '' : url.slice(cut + 1);
+    const target = targetOf(url);
+    if (target === undefined) return undefined;
+    const { path, query } = target;
     const methods = exact.get(path);
     const run = methods?.get(method) ?? methods?.get(ANY);
     if (run !== undefined) return { run, params: NOTHING, query };
@@ -50,15 +50,16 @@ export function createFastLane(lane: Lane, router: RequestListener): RequestList
     const found = find(request);
     if (found === undefined) return router(request, response);
     const exchange = begin(request, response);
-    const query = found.query === '' ? NOTHING : parseQuery(found.query);
-    found.run(exchange, { params: found.params, query }).catch((error: unknown) => answerError(exchange, error));
+    found
+      .run(exchange, { params: found.params, query: found.query })
+      .catch((error: unknown) => answerError(exchange, error));
   };
 }
 
 /** `/a/:b/*rest` as an expression. What a wildcard stands for is of no use to any endpoint. */
 function patternOf(path: string): Pick<Route, 'pattern' | 'names'> {
   const names = [...path.matchAll(/:(\w+)/g)].map(([, name = '']) => name);
-  const source = path.replaceAll(/:\w+/g, '([^/]+)').replaceAll(/\*\w+/g, '.+');
+  const source = path.replaceAll(/:\w+/g, '([^/]+)').replaceAll(/\{\*\w+\}/g, '.*');
   return { names, pattern: new RegExp(`^${source}$`) };
 }
 

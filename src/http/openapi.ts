@@ -109,7 +109,7 @@ export function errorsByStatus(spec: Endpoint): Map<number, ErrorCode[]> {
 }
 
 function documentedPaths(spec: Endpoint): readonly string[] {
-  return pathsOf(spec).filter((path) => !path.includes('*'));
+  return pathsOf(spec).filter((path) => !/\*|\/$/.test(path));
 }
 
 function operationOf(spec: Endpoint, path: string, schemas: SchemaCollector): Json {

@@ -1,18 +1,18 @@
 /**
- * Owns how the body of a request is read: media type checked, size bounded, JSON or form. Must not know what is in it.
- * A plain body, of known length and in UTF-8, is read here; any other form that HTTP allows is left to Express' readers,
+ * Owns how the body of a request is read: media type and character set checked, size bounded, JSON or form. Must not know
+ * what is in it. A plain body, of known length, is read here; any other form that HTTP allows is left to Express' reader,
  * with the same outcome.
  */
 import express, { type RequestHandler } from 'express';
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { parse as parseForm } from 'qs';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Endpoint } from './endpoint.ts';
+import { readJson } from './read-json.ts';
+import { readParameters } from './read-parameters.ts';
 
 /** Largest body that is read. */
 const BODY_LIMIT = '16kb';
-/** More parts than this no form has. */
-const MAX_PARTS = 1000;
 const JSON_TYPE = 'application/json';
 export const FORM = 'application/x-www-form-urlencoded';
 
@@ -25,27 +25,26 @@ export function bodyReader({ body, bodyType, bodyLimit }: Endpoint): ReadBody | 
   const type = bodyType === 'form' ? FORM : JSON_TYPE;
   const limit = bodyLimit ?? BODY_LIMIT;
   const limitBytes = Number.parseInt(limit, 10) * 1024;
-  const verify = noteWhenEmpty;
-  const [parse, readAny] =
-    type === FORM
-      ? [readForm, express.urlencoded({ limit, extended: false, type, parameterLimit: MAX_PARTS, verify })]
-      : [readJson, express.json({ limit, type, verify })];
+  const parse = type === FORM ? readForm : readJson;
+  const readAny = express.raw({ limit, type: () => true });
   return async (request, response) => {
     if (!hasBody(request)) return undefined;
-    if (mediaTypeOf(request) !== type) {
-      throw new LatchkeyError('unsupported_media_type', { detail: `expected ${type}` });
-    }
-    if (isPlain(request, limitBytes)) return parse(await textOf(request));
-    await run(readAny, request, response);
-    return EMPTY.has(request) ? undefined : (request as IncomingMessage & { body?: unknown }).body;
+    if (mediaTypeOf(request) !== type) throw unsupported(`expected ${type}`);
+    if (!isUtf8Declared(request)) throw unsupported('expected charset=utf-8, or none');
+    const bytes = isPlain(request, limitBytes) ? await bytesOf(request) : await run(readAny, request, response);
+    // Announced and then empty is none: `{}` may mean much.
+    return bytes.length === 0 ? undefined : parse(textIn(bytes));
   };
 }
 
-/** Requests that announced a body and sent none: Express' readers take that for `{}`, which may mean much. */
-const EMPTY = new WeakSet<IncomingMessage>();
+function unsupported(detail: string): LatchkeyError {
+  return new LatchkeyError('unsupported_media_type', { detail });
+}
 
-function noteWhenEmpty(request: IncomingMessage, _response: ServerResponse, bytes: Buffer): void {
-  if (bytes.length === 0) EMPTY.add(request);
+/** What a decoder would replace by U+FFFD would make one text of many: ids, and passwords. */
+function textIn(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new LatchkeyError('invalid_request', { detail: 'the body is not UTF-8' });
+  return bytes.toString();
 }
 
 /** Without parameters, in lower case (RFC 9110 section 8.3.1); '' when there is none. */
@@ -60,45 +59,41 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-function isPlain({ headers }: IncomingMessage, limitBytes: number): boolean {
-  const length = Number(headers['content-length'] ?? 0);
-  if (length === 0 || length > limitBytes || headers['content-encoding'] !== undefined) return false;
-  return /^[\w/-]+(; ?charset=utf-8)?$/i.test(headers['content-type'] ?? '');
+/** UTF-8 in any of its spellings; RFC 8259 knows no other, and forms are written in it (WHATWG URL section 5). */
+function isUtf8Declared({ headers }: IncomingMessage): boolean {
+  const [, ...parameters] = (headers['content-type'] ?? '').split(';');
+  const charsets = parameters.flatMap((parameter) => /^\s*charset\s*=(.*)$/i.exec(parameter)?.[1] ?? []);
+  return charsets.every((charset) => /^\s*("?)utf-?8\1\s*$/i.test(charset));
 }
 
-function textOf(request: IncomingMessage): Promise<string> {
+function isPlain({ headers }: IncomingMessage, limitBytes: number): boolean {
+  const length = Number(headers['content-length'] ?? 0);
+  return length > 0 && length <= limitBytes && headers['content-encoding'] === undefined;
+}
+
+function bytesOf(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const onCutOff = () => {
       if (!request.complete) reject(new LatchkeyError('invalid_request', { detail: 'the body was cut off' }));
     };
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => resolve((chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)).toString()));
+    request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
     request.on('error', onCutOff);
     request.on('close', onCutOff);
   });
 }
 
-/** An object or a list (RFC 8259 allows any value; no endpoint here takes one). */
-function readJson(text: string): unknown {
-  const json = text.startsWith('\u{FEFF}') ? text.slice(1) : text;
-  try {
-    if (/^[ \t\r\n]*[[{]/.test(json)) return JSON.parse(json) as unknown;
-  } catch {
-    // Below: the parser's own words are about our program.
-  }
-  throw new LatchkeyError('invalid_request', { detail: 'the body is not valid JSON' });
-}
-
 function readForm(text: string): unknown {
-  const parts = text.split('&').length;
-  if (parts > MAX_PARTS) throw new LatchkeyError('payload_too_large');
-  return parseForm(text, { allowPrototypes: true, arrayLimit: parts, depth: 0, parameterLimit: MAX_PARTS });
+  return readParameters(text, 'body');
 }
 
-function run(reader: RequestHandler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** Express' reader leaves the bytes on the request. */
+function run(reader: RequestHandler, request: IncomingMessage, response: ServerResponse): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const [req, res] = [request, response] as unknown as Parameters<RequestHandler>;
-    void reader(req, res, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
+    const done = (error?: unknown) =>
+      error === undefined ? resolve((req.body as Buffer | undefined) ?? Buffer.alloc(0)) : reject(error);
+    void reader(req, res, done);
   });
 }

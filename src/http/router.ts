@@ -8,6 +8,7 @@ import type { CarryOut } from './carry-out.ts';
 import { pathsOf, type Endpoint } from './endpoint.ts';
 import type { AnswerError } from './error-handler.ts';
 import type { BeginExchange, Exchange } from './exchange.ts';
+import { targetOf } from './target.ts';
 
 export type Lane = {
   readonly endpoints: readonly Endpoint[];
@@ -19,14 +20,24 @@ export type Lane = {
 export function createRouter({ endpoints, begin, carryOut, answerError }: Lane): Express {
   const app = express();
   app.disable('x-powered-by');
+  // One spelling of each path: a proxy in front guards paths letter by letter.
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
+  app.disable('query parser');
   app.use((request, response, next) => {
     response.locals['exchange'] = begin(request, response);
+    const target = targetOf(request.url);
+    if (target === undefined) throw new LatchkeyError('not_found');
+    response.locals['query'] = target.query;
+    request.url = target.path;
     next();
   });
   for (const spec of endpoints) {
     const register = spec.method === 'any' ? 'all' : spec.method;
     const run = carryOut(spec);
-    app[register]([...pathsOf(spec)], (request, response) => run(exchangeOf(response), request));
+    app[register]([...pathsOf(spec)], (request, response) =>
+      run(exchangeOf(response), { params: request.params, query: String(response.locals['query']) }),
+    );
   }
   for (const [path, allow] of allowedMethods(endpoints)) {
     app.all(path, (_request, response) => {

@@ -12,7 +12,7 @@ export function validateEndpoints(judge: Judge): Endpoint[] {
     endpoint({
       method: 'any',
       // Proxies append the path that was asked for: everything below the tenant is theirs.
-      path: ['/validate', '/validate/:tenant', '/validate/:tenant/*rest'],
+      path: ['/validate', '/validate/', '/validate/:tenant', '/validate/:tenant/{*rest}'],
       operationId: 'validate',
       tag: 'gateways',
       summary: 'Is this access token good? For auth_request, forwardAuth and ext_authz; any method',

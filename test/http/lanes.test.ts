@@ -98,8 +98,7 @@ const FORMS: [what: string, text: string][] = [
   ['pluses and spaces', 'token=a+b c&tenant=%2B'],
   ['empty parts', '&&token=&=x&tenant'],
   ['signs beyond ASCII', 'token=é☃&tenant=%C3%A9'],
-  ['as many parts as are read', `token=a${'&b=c'.repeat(999)}`],
-  ['too many parts', `token=a${'&b=c'.repeat(1000)}`],
+  ['very many parts', `token=a${'&b=c'.repeat(2000)}`],
   ['too large a body', `token=${'a'.repeat(17_000)}`],
 ];
 
@@ -182,7 +181,7 @@ describe('by both ways the answer is the same', () => {
     ['/admin/users/%zz/tokens', 400],
     ['/admin/users/a%2Fb/tokens', 200],
     ['/admin/users//tokens', 404],
-    ['/admin/users/eve/tokens/', 200],
+    ['/admin/users/eve/tokens/', 404],
   ])('to POST %s', async (path, status) => {
     const { headers = [], body = '' } = json('{"platform":"ios","deviceId":"d"}');
     const sent = { method: 'POST', path, body };
