@@ -90,7 +90,7 @@ function startNode(options: NodeOptions = {}): Node {
       },
     },
     securityEvents: createSecurityEvents(signingWith(at.signingKeys), ISSUER),
-    push: createPush(options.answerWithinMs),
+    push: createPush(options),
     news,
     random: () => 0,
     wait: (ms, stop) =>

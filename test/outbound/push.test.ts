@@ -1,7 +1,8 @@
-/** The word for why a receiver could not be reached: an operator reads it, and it stays the same. */
-import { createServer as createHttpServer } from 'node:http';
+/** How an event is sent: the connections, and the word for why a receiver could not be reached, which stays the same. */
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createSecureServer, createServer as createHttp2Server } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type AddressInfo, type LookupFunction, type Server, type Socket } from 'node:net';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { createPush } from '../../src/outbound/push.ts';
 import { untrustedCertificate } from '../helpers/certificate.ts';
@@ -13,13 +14,13 @@ afterAll(() => {
   for (const server of servers) server.close();
 });
 
-async function listening(server: Server): Promise<string> {
+async function listening(server: Server, host = '127.0.0.1', port = 0): Promise<string> {
   servers.push(server);
   server.on('connection', (socket: Socket) => sockets.push(socket));
   await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `${host}:${(server.address() as AddressInfo).port}`;
 }
 
 const push = createPush();
@@ -52,5 +53,109 @@ describe('a receiver that cannot be reached', () => {
     ],
   ])('%s: the attempt is `%s`', async (_what, error, urlOf) => {
     expect(await send(await urlOf())).toEqual({ kind: 'failed', error });
+  });
+});
+
+describe('F50 a receiver that speaks HTTP/2 alone', () => {
+  it.each([
+    ['over TLS', 'https', () => createSecureServer(untrustedCertificate())],
+    ['in the clear', 'http', () => createHttp2Server()],
+  ])('%s: the attempt is `http2_only`', async (_what, scheme, make) => {
+    const url = `${scheme}://${await listening(make() as unknown as Server)}/`;
+    expect(await send(url)).toEqual({ kind: 'failed', error: 'http2_only' });
+  });
+});
+
+describe('F50 the connection to a receiver', () => {
+  /** Answers 202 when a request has come, and counts connections. */
+  async function counting(reply?: RequestListener) {
+    const server = createHttpServer((request, response) => {
+      request.resume().on('end', () => (reply ?? ((_, taken) => void taken.writeHead(202).end()))(request, response));
+    });
+    const heard = { connections: 0, url: '' };
+    server.on('connection', () => (heard.connections += 1));
+    heard.url = `http://${await listening(server)}/`;
+    return heard;
+  }
+  const signal = () => new AbortController().signal;
+
+  it('is used again', async () => {
+    const heard = await counting();
+    const sender = createPush();
+    for (let count = 0; count < 5; count += 1) await sender(heard.url, 'set', signal());
+    expect(heard.connections).toBe(1);
+  });
+
+  it('is kept for a while only: then the name is looked up anew, as the receiver may have moved', async () => {
+    const heard = await counting();
+    const lookups: string[] = [];
+    const lookup: LookupFunction = (name, _options, done) => {
+      lookups.push(name);
+      done(null, [{ address: '127.0.0.1', family: 4 }]);
+    };
+    let time = 0;
+    const sender = createPush({ lookup, monotonic: () => time });
+    const url = heard.url.replace('127.0.0.1', 'receiver.test');
+    for (const expected of [1, 2, 3]) {
+      for (let count = 0; count < 5; count += 1)
+        expect(await sender(url, 'set', signal())).toEqual({ kind: 'delivered' });
+      expect([heard.connections, lookups.length]).toEqual([expected, expected]);
+      // What was kept ends with the next answer.
+      time += 31_000;
+    }
+  });
+
+  it('that the receiver had closed meanwhile is replaced at once', async () => {
+    let requests = 0;
+    const heard = await counting((request, response) => {
+      requests += 1;
+      if (requests === 2) request.socket.resetAndDestroy();
+      else response.writeHead(202).end();
+    });
+    const sender = createPush();
+    const outcomes = [await sender(heard.url, 'set', signal()), await sender(heard.url, 'set', signal())];
+    expect(outcomes).toEqual([{ kind: 'delivered' }, { kind: 'delivered' }]);
+    expect([heard.connections, requests]).toEqual([2, 3]);
+  });
+
+  it('that breaks anew is an attempt that failed', async () => {
+    let requests = 0;
+    const heard = await counting((request, response) => {
+      requests += 1;
+      if (requests > 1) request.socket.resetAndDestroy();
+      else response.writeHead(202).end();
+    });
+    const sender = createPush();
+    await sender(heard.url, 'set', signal());
+    expect(await sender(heard.url, 'set', signal())).toEqual({ kind: 'failed', error: 'broken_connection' });
+    expect(requests).toBe(3);
+  });
+
+  it.each([
+    ['goes on for ever', (write: () => void) => setInterval(write, 5).unref()],
+    ['stops in the middle', () => undefined],
+    ['is cut off', (_write: () => void, cut: () => void) => setTimeout(cut, 5)],
+  ])('is not waited for when the status is 2xx and the body %s', async (_what, go) => {
+    const heard = await counting((_request, response) => {
+      response.writeHead(202, { 'content-length': '1000000' }).write('x');
+      const timer = go(
+        () => response.write('x'),
+        () => response.destroy(),
+      );
+      response.on('close', () => clearInterval(timer));
+    });
+    // An attempt that waited for the body would be late.
+    const sender = createPush({ answerWithinMs: 1_500 });
+    expect(await sender(heard.url, 'set', signal())).toEqual({ kind: 'delivered' });
+  });
+
+  it('names who sends', async () => {
+    let agent: string | undefined;
+    const heard = await counting((request, response) => {
+      agent = request.headers['user-agent'];
+      response.writeHead(202).end();
+    });
+    await send(heard.url);
+    expect(agent).toBe('Latchkey');
   });
 });
