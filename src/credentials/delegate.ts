@@ -6,67 +6,67 @@
  * hex HMAC-SHA256 under the shared secret of "<timestamp>.<body>". 200 {userId?} = right, 401 = wrong.
  */
 import { createHmac } from 'node:crypto';
-import { z } from 'zod';
+import { networkOf } from '../addresses.ts';
 import { LatchkeyError } from '../contract/errors.ts';
-import { userIdSchema } from '../contract/messages.ts';
-import { readAnswer } from '../outbound/answer-text.ts';
+import { userServiceAnswer } from '../contract/user-service.ts';
+import { createPost, type Answer, type PostOptions } from '../outbound/post.ts';
+import { OutboundError } from '../outbound/trouble.ts';
 import type { Credentials } from '../tokens/credentials.ts';
+import { createBreaker, ServiceFailure } from './breaker.ts';
 
 const ANSWER_WITHIN_MS = 2_000;
-/** So many failures in a row open the circuit: nobody is asked for a while, so that a service in trouble can recover. */
-const FAILURES_TO_OPEN = 5;
-const OPEN_FOR_MS = 5_000;
 
-const answerSchema = z.object({ userId: userIdSchema.optional() });
+/** What the service has answered by itself, however odd. */
+const UNREADABLE: ReadonlySet<string> = new Set(['too_long', 'not_utf8']);
 
-export type DelegateOptions = {
+export type DelegateOptions = PostOptions & {
   readonly url: string;
   readonly secret: string;
   /** Unix ms, by which the request is dated. */
   readonly now: () => number;
-  /** Monotonic ms, by which the circuit closes again. */
-  readonly monotonic?: () => number;
 };
 
-export function createDelegate({
-  url,
-  secret,
-  now,
-  monotonic = () => performance.now(),
-}: DelegateOptions): Credentials {
-  const circuit = createCircuit(monotonic);
+export function createDelegate({ url, secret, now, ...options }: DelegateOptions): Credentials {
+  const post = createPost(options);
+  const breaker = createBreaker(options.monotonic ?? (() => performance.now()));
 
-  async function ask(body: string): Promise<Response> {
+  function ask(body: string): Promise<Yes | undefined> {
     const timestamp = String(Math.floor(now() / 1000));
     const signature = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex');
-    return fetch(url, {
-      method: 'POST',
-      body,
-      redirect: 'error',
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-      headers: {
-        'Content-Type': 'application/json',
-        'Latchkey-Timestamp': timestamp,
-        'Latchkey-Signature': signature,
-      },
+    const headers = {
+      'Content-Type': 'application/json',
+      Accept: 'application/json',
+      'Latchkey-Timestamp': timestamp,
+      'Latchkey-Signature': signature,
+    };
+    return post({ url, body, headers, withinMs: ANSWER_WITHIN_MS }, readAnswer).catch((error: unknown) => {
+      if (!(error instanceof OutboundError) || UNREADABLE.has(error.word)) throw error;
+      throw new ServiceFailure(error.message, error.isBeforeSending);
     });
   }
 
   return {
-    async prove({ tenant, userId }, password) {
-      const proven = await circuit.guard(async () => {
-        const response = await ask(JSON.stringify({ tenant, userId, password }));
-        if (response.status === 401) {
-          await response.body?.cancel();
-          return undefined;
-        }
-        if (response.status !== 200) throw new Error(`the user service answered ${response.status}`);
-        return answerSchema.parse(parseJson(await readAnswer(response))).userId ?? userId;
-      });
+    async prove({ tenant, userId, ip }, password) {
+      assertWellFormed({ tenant, userId, password });
+      const asker = { user: JSON.stringify([tenant, userId]), address: networkOf(ip) };
+      const yes = await breaker.guard(asker, () => ask(JSON.stringify({ tenant, userId, password })));
       // The directory is not ours: what it said a moment ago is all there is to know.
-      return proven === undefined ? undefined : { userId: proven, stillGood: async () => true };
+      return yes && { userId: yes.userId ?? userId, stillGood: async () => true };
     },
   };
+}
+
+type Yes = { readonly userId?: string | undefined };
+
+/** Undefined: a no. */
+async function readAnswer({ status, text }: Answer): Promise<Yes | undefined> {
+  if (status === 401) return undefined;
+  if (status >= 500) throw new ServiceFailure(`the user service answered ${status}`, false);
+  if (status !== 200) throw new Error(`the user service answered ${status}`);
+  const answer = userServiceAnswer.safeParse(parseJson(await text()));
+  // Without the words of the schema, which name members of the answer.
+  if (!answer.success) throw new Error('the user service answered 200 with something else than {} or {"userId": "…"}');
+  return answer.data;
 }
 
 /** Without the words of JSON.parse, which quote the text: it may repeat the password, and errors are logged. */
@@ -78,26 +78,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Lets calls through until too many have failed in a row; then one at a time may try, once the pause is over. */
-function createCircuit(monotonic: () => number) {
-  let failures = 0;
-  let openUntil = 0;
-  return {
-    async guard<T>(call: () => Promise<T>): Promise<T> {
-      const wait = openUntil - monotonic();
-      if (wait > 0) throw new LatchkeyError('credentials_unavailable', { retryAfterSeconds: wait / 1000 });
-      // Half open: whoever comes while this one tries is told to wait.
-      if (failures >= FAILURES_TO_OPEN) openUntil = monotonic() + ANSWER_WITHIN_MS;
-      try {
-        const answer = await call();
-        failures = 0;
-        openUntil = 0;
-        return answer;
-      } catch (error) {
-        failures += 1;
-        if (failures >= FAILURES_TO_OPEN) openUntil = monotonic() + OPEN_FOR_MS;
-        throw new LatchkeyError('credentials_unavailable', { cause: error });
-      }
-    },
-  };
+/** Half a surrogate pair is no text: others read it as they like, or stumble over it. */
+function assertWellFormed(asked: Readonly<Record<string, string>>): void {
+  const [name] = Object.entries(asked).find(([, text]) => !text.isWellFormed()) ?? [];
+  if (name === undefined) return;
+  throw new LatchkeyError('invalid_request', { detail: `${name}: expected Unicode text, without lone surrogates` });
 }

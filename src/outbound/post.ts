@@ -128,7 +128,7 @@ function limitOf({ withinMs, stop }: Question) {
   return {
     signal: attempt.signal,
     fault: (error: unknown) => new OutboundError(isLate ? 'timeout' : wordOf(error)),
-    done() {
+    done: () => {
       clearTimeout(timer);
       stop?.removeEventListener('abort', abandon);
     },

@@ -12,9 +12,15 @@ export type Proof = {
   readonly stillGood: (record: UserRecord | undefined) => Promise<boolean>;
 };
 
+/** Who asks for whom. */
+export type Claimant = UserKey & {
+  /** Of the client. */
+  readonly ip: string;
+};
+
 export type Credentials = {
   /** Undefined: unknown user or wrong password, one is as good as the other. An outage is thrown. */
-  readonly prove: (user: UserKey, password: string, record: UserRecord | undefined) => Promise<Proof | undefined>;
+  readonly prove: (who: Claimant, password: string, record: UserRecord | undefined) => Promise<Proof | undefined>;
 };
 
 /** Makes what is stored of a password. */

@@ -11,12 +11,13 @@ import { ConfigError, loadConfig } from '../../src/config.ts';
 import { LatchkeyError } from '../../src/contract/errors.ts';
 import { createDelegate } from '../../src/credentials/delegate.ts';
 import { asAdmin, changeUser, issue, login, statesOf, verdict } from '../helpers/calls.ts';
+import { until } from '../helpers/processes.ts';
 import { closeServices, startService } from '../helpers/service.ts';
 
 const SECRET = 'secret-shared-with-the-user-service-0123456789';
 const PASSWORD = 'hunter2-hunter2';
 const NOW = Date.UTC(2026, 0, 1, 12);
-const ADA = { tenant: 'default', userId: 'ada' };
+const ADA = { tenant: 'default', userId: 'ada', ip: '198.51.100.7' };
 
 const servers: Server[] = [];
 afterAll(async () => {
@@ -104,7 +105,7 @@ beforeEach(async () => {
 describe('the question', () => {
   it('is a POST of JSON, dated and signed', async () => {
     const user = { tenant: 'green', userId: 'Zoë "x" 名' };
-    await delegateTo(directory.url).prove(user, `${PASSWORD} ü`, undefined);
+    await delegateTo(directory.url).prove({ ...user, ip: ADA.ip }, `${PASSWORD} ü`, undefined);
     expect(directory.asked).toEqual([
       {
         method: 'POST',
@@ -127,7 +128,6 @@ describe('the answer', () => {
   it.each([
     ['200 {}', '{}', 'ada'],
     ['200 with the user’s own name', '{"userId":"u-42"}', 'u-42'],
-    ['200 with more than that', '{"userId":"u-42","name":"Ada","password":"no"}', 'u-42'],
   ])('%s is right', async (_what, body, userId) => {
     directory.reply = answer(200, body);
     const proof = await delegateTo(directory.url).prove(ADA, PASSWORD, undefined);
@@ -205,17 +205,25 @@ describe('the answer', () => {
   });
 });
 
-const prove = (credentials: ReturnType<typeof delegateTo>) => credentials.prove(ADA, PASSWORD, undefined);
+type Circuit = ReturnType<typeof delegateTo>;
 
-async function fail(credentials: ReturnType<typeof delegateTo>, times: number): Promise<void> {
+/** As many users as it takes, each from an address of its own. */
+let users = 0;
+const stranger = () => {
+  users += 1;
+  return { tenant: 'default', userId: `user-${users}`, ip: `203.0.113.${users % 256}` };
+};
+const prove = (credentials: Circuit, who = stranger()) => credentials.prove(who, PASSWORD, undefined);
+
+async function fail(credentials: Circuit, times: number, who = stranger): Promise<void> {
   directory.reply = outage;
-  for (let count = 0; count < times; count += 1) await faultOf(prove(credentials));
+  for (let count = 0; count < times; count += 1) await faultOf(prove(credentials, who()));
 }
 
 describe('the circuit', () => {
   let time = 0;
 
-  it('opens after five failures in a row: nobody is asked for five seconds', async () => {
+  it('opens after five failures in a row, of several users and addresses: nobody is asked for five seconds', async () => {
     const credentials = delegateTo(directory.url, () => time);
     await fail(credentials, 5);
     directory.reply = yes;
@@ -226,7 +234,7 @@ describe('the circuit', () => {
     await faultOf(prove(credentials));
     expect(directory.asked).toHaveLength(5);
     time += 1;
-    expect((await prove(credentials))?.userId).toBe('ada');
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
     expect(directory.asked).toHaveLength(6);
   });
 
@@ -239,29 +247,198 @@ describe('the circuit', () => {
     }
     await fail(credentials, 4);
     directory.reply = yes;
-    expect((await prove(credentials))?.userId).toBe('ada');
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
   });
 
-  it('half open lets one through: its failure opens it again, its answer closes it', async () => {
+  it('half open lets a few through, not one user twice: their failures open it again, an answer closes it', async () => {
     const credentials = delegateTo(directory.url, () => time);
     await fail(credentials, 5);
     time += 5_000;
-    const failing = await Promise.all(Array.from({ length: 10 }, () => faultOf(prove(credentials))));
-    expect(failing.map((error) => error.code)).toEqual(failing.map(() => 'credentials_unavailable'));
+    await Promise.all(Array.from({ length: 10 }, () => faultOf(prove(credentials, ADA))));
     expect(directory.asked).toHaveLength(6);
+    await Promise.all(Array.from({ length: 20 }, () => faultOf(prove(credentials))));
+    expect(directory.asked).toHaveLength(6 + 8);
     time += 4_999;
     await faultOf(prove(credentials));
-    expect(directory.asked).toHaveLength(6);
+    expect(directory.asked).toHaveLength(14);
 
     time += 1;
     directory.reply = no;
-    const [first, ...rest] = await Promise.allSettled(Array.from({ length: 10 }, () => prove(credentials)));
-    expect(first).toEqual({ status: 'fulfilled', value: undefined });
-    expect(rest.map(({ status }) => status)).toEqual(rest.map(() => 'rejected'));
-    expect(directory.asked).toHaveLength(7);
+    expect(await prove(credentials)).toBeUndefined();
     directory.reply = yes;
-    expect(await Promise.all(Array.from({ length: 10 }, () => prove(credentials)))).toHaveLength(10);
-    expect(directory.asked).toHaveLength(17);
+    expect(await Promise.all(Array.from({ length: 20 }, () => prove(credentials)))).toHaveLength(20);
+    expect(directory.asked).toHaveLength(14 + 21);
+  });
+});
+
+const sameUser = () => ({ ...ADA, userId: 'odd', ip: stranger().ip });
+const sameAddress = () => ({ ...stranger(), ip: '203.0.113.77' });
+const sameNetwork = () => ({ ...stranger(), ip: `2001:db8:7::${users.toString(16)}` });
+
+describe('F31 a stranger cannot keep others out', () => {
+  let time = 0;
+  it.each([
+    ['one user, from everywhere', sameUser],
+    ['one address, as anybody', sameAddress],
+    ['one network of IPv6, as anybody', sameNetwork],
+  ])('%s, whom the service stumbles over: all others are asked about', async (_what, who) => {
+    const credentials = delegateTo(directory.url, () => time);
+    await fail(credentials, 50, who);
+    expect(directory.asked).toHaveLength(50);
+    directory.reply = yes;
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+  });
+
+  it.each<[string, UserService['reply']]>([
+    ['403', answer(403, '{}')],
+    ['404', answer(404, '{}')],
+    ['429', answer(429, '{}')],
+    ['302', answer(302, '', { location: '/yes' })],
+    ['a 200 that cannot be read', answer(200, '{"ok":false}')],
+    ['a 200 that is too long', answer(200, 'x'.repeat(20_000))],
+  ])('%s is an answer, not an outage, however many get it', async (_what, reply) => {
+    const credentials = delegateTo(directory.url, () => time);
+    directory.reply = reply;
+    for (let count = 0; count < 12; count += 1) await faultOf(prove(credentials));
+    expect(directory.asked).toHaveLength(12);
+    directory.reply = yes;
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+  });
+
+  it('one connection that breaks is no outage; five of several are', async () => {
+    const credentials = delegateTo(directory.url, () => time);
+    directory.reply = (response) => response.destroy();
+    for (let count = 0; count < 12; count += 1) await faultOf(prove(credentials, sameAddress()));
+    expect(directory.asked.length).toBeGreaterThanOrEqual(12);
+    directory.reply = yes;
+    await prove(credentials);
+    directory.reply = (response) => response.destroy();
+    for (let count = 0; count < 5; count += 1) await faultOf(prove(credentials));
+    directory.reply = yes;
+    expect((await faultOf(prove(credentials, ADA))).retryAfterSeconds).toBe(5);
+  });
+
+  it('a service that nobody can connect to is out for everybody, whoever asks', async () => {
+    const url = await listen(() => {});
+    const gone = servers.pop();
+    await new Promise((resolve) => gone?.close(resolve));
+    const credentials = delegateTo(url, () => time);
+    for (let count = 0; count < 5; count += 1) await faultOf(prove(credentials, ADA));
+    expect((await faultOf(prove(credentials))).retryAfterSeconds).toBe(5);
+  });
+
+  it('half open, others are asked about beside one whose question hangs', async () => {
+    const credentials = delegateTo(directory.url, () => time);
+    await fail(credentials, 5);
+    time += 5_000;
+    const hanging: ServerResponse[] = [];
+    directory.reply = (response) => void hanging.push(response);
+    const slow = Array.from({ length: 6 }, () => faultOf(prove(credentials, sameAddress())));
+    await until('the stranger is asked about', () => hanging.length === 4);
+    directory.reply = yes;
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+    for (const response of hanging) outage(response);
+    await Promise.all(slow);
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+  });
+
+  it.each(['\ud800', 'pass\udc00word', '\udc00\ud800'])(
+    'text with a lone surrogate never leaves: %j',
+    async (password) => {
+      const error = await faultOf(delegateTo(directory.url).prove(ADA, password, undefined));
+      expect([error.status, error.code]).toEqual([400, 'invalid_request']);
+      expect(error.detail).toContain('password: ');
+      expect(directory.asked).toEqual([]);
+    },
+  );
+});
+
+describe('F32 what is no clear yes is no login', () => {
+  it.each([
+    '{"ok":false}',
+    '{"error":"wrong password"}',
+    '{"userID":"u-42"}',
+    '{"user_id":"u-42"}',
+    '{"userId":"u-42","active":false}',
+    '{"userId":"u-42","name":"Ada"}',
+    '{"userId":"u-42","__proto__":{"ok":false}}',
+    '{"valid":true}',
+  ])('200 %s is credentials_unavailable', async (body) => {
+    directory.reply = answer(200, body);
+    const error = await faultOf(delegateTo(directory.url).prove(ADA, PASSWORD, undefined));
+    expect([error.status, error.code]).toEqual([503, 'credentials_unavailable']);
+  });
+
+  it('nor is a name that is not UTF-8: it would melt together with others', async () => {
+    directory.reply = (response) =>
+      void response
+        .writeHead(200)
+        .end(Buffer.concat([Buffer.from('{"userId":"u-'), Buffer.from([0xff]), Buffer.from('"}')]));
+    const error = await faultOf(delegateTo(directory.url).prove(ADA, PASSWORD, undefined));
+    expect(error.code).toBe('credentials_unavailable');
+  });
+
+  it('and says so to the operator, without a word of the answer', async () => {
+    directory.reply = answer(200, `{"${PASSWORD}":true}`);
+    const error = await faultOf(delegateTo(directory.url).prove(ADA, PASSWORD, undefined));
+    expect(textOf(error)).toContain('with something else than {} or {"userId": "…"}');
+    expect(textOf(error)).not.toContain(PASSWORD);
+  });
+});
+
+describe('F28 an answer whose body is not read', () => {
+  it.each([200, 401, 403, 500])('gives its connection back: %d', async (status) => {
+    const open = new Set<ServerResponse['socket']>();
+    const url = await listen((request, response) => {
+      const { socket } = response;
+      open.add(socket);
+      socket?.once('close', () => open.delete(socket));
+      request.resume();
+      response.writeHead(status).write('x'.repeat(200_000));
+    });
+    const credentials = delegateTo(url);
+    for (let count = 0; count < 6; count += 1) await prove(credentials, ADA).catch(() => {});
+    // Less than what a question may take: then the connection would be cut off anyway.
+    await until('they are closed', () => open.size === 0, 1_200);
+  });
+});
+
+describe('F50 a connection to the user service', () => {
+  it('that was kept and then broken is replaced at once', async () => {
+    const credentials = delegateTo(directory.url);
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+    // As when a server closes what was idle for too long: the question is on its way already.
+    directory.reply = (response) => {
+      directory.reply = yes;
+      response.socket?.resetAndDestroy();
+    };
+    expect((await prove(credentials, ADA))?.userId).toBe('ada');
+    expect(directory.asked).toHaveLength(3);
+  });
+
+  it('is kept for a while only, so that a service which moves is found', async () => {
+    let time = 0;
+    const sockets = new Set<unknown>();
+    const url = await listen((request, response) => {
+      sockets.add(request.socket);
+      request.resume().on('end', () => yes(response));
+    });
+    const credentials = delegateTo(url, () => time);
+    for (let count = 0; count < 5; count += 1) await prove(credentials, ADA);
+    expect(sockets.size).toBe(1);
+    time += 31_000;
+    for (let count = 0; count < 3; count += 1) await prove(credentials, ADA);
+    expect(sockets.size).toBe(2);
+  });
+
+  it('names who asks', async () => {
+    let agent: string | undefined;
+    const url = await listen((request, response) => {
+      agent = request.headers['user-agent'];
+      request.resume().on('end', () => yes(response));
+    });
+    await prove(delegateTo(url), ADA);
+    expect(agent).toBe('Latchkey');
   });
 });
 
@@ -355,20 +532,23 @@ describe('a login by an operator’s own user service', () => {
   });
 
   it('while the service is out is 503 with Retry-After, never a login, and no failed password', async () => {
-    const service = await start({ THROTTLE_USER_FAILURES: '2', THROTTLE_ADDRESS_FAILURES: '2' });
+    const service = await start({ THROTTLE_USER_FAILURES: '2', THROTTLE_ADDRESS_FAILURES: '2', TRUST_PROXY: '1' });
     directory.reply = outage;
     for (let count = 0; count < 7; count += 1) {
-      const refused = await login(service, 'ada', { password: PASSWORD });
+      const refused = await service.api
+        .post('/login')
+        .set('X-Forwarded-For', `203.0.113.${count}`)
+        .send({ userId: `user-${count % 3}`, password: PASSWORD, platform: 'ios', deviceId: 'phone' });
       expect([refused.status, refused.body.code]).toEqual([503, 'credentials_unavailable']);
       expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
       expect(JSON.stringify(refused.body)).not.toContain(PASSWORD);
     }
     // The circuit has opened on the way.
     expect(directory.asked).toHaveLength(5);
-    expect(await statesOf(service, 'ada')).toEqual([]);
-    expect(await service.redis.exists(service.keys.attempts({ tenant: 'default', userId: 'ada' }))).toBe(0);
+    expect(await statesOf(service, 'user-0')).toEqual([]);
+    expect(await service.redis.exists(service.keys.attempts({ tenant: 'default', userId: 'user-0' }))).toBe(0);
     // Who is signed in stays so, and the operator can still vouch.
-    expect((await issue(service, 'ada')).status).toBe(200);
+    expect((await issue(service, 'user-0')).status).toBe(200);
   });
 
   it('on a platform that is shut out does not ask', async () => {

@@ -23,8 +23,9 @@ async function listening(server: Server, host = '127.0.0.1', port = 0): Promise<
   return `${host}:${(server.address() as AddressInfo).port}`;
 }
 
+const signal = () => new AbortController().signal;
 const push = createPush();
-const send = (url: string) => push(url, 'header.payload.signature', new AbortController().signal);
+const send = (url: string) => push(url, 'header.payload.signature', signal());
 
 describe('a receiver that cannot be reached', () => {
   it.each([
@@ -61,24 +62,23 @@ describe('F50 a receiver that speaks HTTP/2 alone', () => {
     ['over TLS', 'https', () => createSecureServer(untrustedCertificate())],
     ['in the clear', 'http', () => createHttp2Server()],
   ])('%s: the attempt is `http2_only`', async (_what, scheme, make) => {
-    const url = `${scheme}://${await listening(make() as unknown as Server)}/`;
+    const url = `${scheme}://${await listening(make())}/`;
     expect(await send(url)).toEqual({ kind: 'failed', error: 'http2_only' });
   });
 });
 
-describe('F50 the connection to a receiver', () => {
-  /** Answers 202 when a request has come, and counts connections. */
-  async function counting(reply?: RequestListener) {
-    const server = createHttpServer((request, response) => {
-      request.resume().on('end', () => (reply ?? ((_, taken) => void taken.writeHead(202).end()))(request, response));
-    });
-    const heard = { connections: 0, url: '' };
-    server.on('connection', () => (heard.connections += 1));
-    heard.url = `http://${await listening(server)}/`;
-    return heard;
-  }
-  const signal = () => new AbortController().signal;
+/** Answers 202 when a request has come, and counts connections. */
+async function counting(reply?: RequestListener) {
+  const server = createHttpServer((request, response) => {
+    request.resume().on('end', () => (reply ?? ((_, taken) => void taken.writeHead(202).end()))(request, response));
+  });
+  const heard = { connections: 0, url: '' };
+  server.on('connection', () => (heard.connections += 1));
+  heard.url = `http://${await listening(server)}/`;
+  return heard;
+}
 
+describe('F50 the connection to a receiver', () => {
   it('is used again', async () => {
     const heard = await counting();
     const sender = createPush();
