@@ -1,4 +1,10 @@
 /** Tests run as native ES modules on a real Redis; scripts/test.mjs starts them. */
+
+if (!process.execArgv.includes('--experimental-vm-modules')) {
+  const files = process.argv.slice(2).join(' ');
+  throw new Error(`these tests are ES modules, which jest alone cannot load; run: npm test -- ${files}`);
+}
+
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
@@ -17,7 +23,8 @@ export default {
     ],
   },
   coverageProvider: 'v8',
-  testTimeout: 30_000,
+  // Only for what hangs: how long a busy machine takes decides nothing.
+  testTimeout: 240_000,
   maxWorkers: 2,
   reporters: ['default', '<rootDir>/test/helpers/count-reporter.mjs'],
 };

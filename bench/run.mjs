@@ -1,7 +1,7 @@
 /**
  * `npm run bench` measures Latchkey beside floors and peers, all in one run on one machine, and holds the ratios against
- * their targets. `-- --quick`: the same in under two minutes, good for a look and a smoke test. `-- --json <file>`: where the
- * figures go. Loopback only; whatever is started is ended.
+ * their targets. `-- --quick`: the same in under two minutes, good for a look. `-- --trial`: only whether it runs through.
+ * `-- --json <file>`: where the figures go. Loopback only; whatever is started is ended.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,11 @@ import { buildIfStale } from '../scripts/build.mjs';
 import { setUp } from '../scripts/setup.mjs';
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string', default: 'bench/result.json' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    trial: { type: 'boolean', default: false },
+    json: { type: 'string', default: 'bench/result.json' },
+  },
 });
 
 const FULL = {
@@ -33,7 +37,17 @@ const QUICK = {
   rss: { users: 320, seconds: 5, samples: 4, connections: 16 },
   start: { times: 2 },
 };
-const sizes = options.quick ? QUICK : FULL;
+const TRIAL = {
+  ...QUICK,
+  rates: { ...QUICK.rates, rounds: 1, users: 64, connections: 8 },
+  held: { ...QUICK.held, rounds: 1, users: 16, connections: 8 },
+  size: { ...QUICK.size, rounds: 1, few: 300, many: 900, asked: 64, connections: 8 },
+  memory: { users: 200 },
+  rss: { ...QUICK.rss, users: 64, seconds: 2, connections: 8 },
+  start: { times: 1 },
+};
+const isShort = options.quick || options.trial;
+const sizes = (options.trial && TRIAL) || (options.quick && QUICK) || FULL;
 
 setUp();
 buildIfStale();
@@ -146,8 +160,8 @@ function report() {
   const perSecond = Object.entries(rates).map(([what, figure]) => row(what, figure, { unit: '/s' }));
   say(`\n${tableOf(perSecond)}\n\n${tableOf(rows)}\n`);
   say(`node ${made.node}, Redis ${made.redis}, ${made.cpu}; ${JSON.stringify(peers)}`);
-  say(`${options.quick ? 'quick: too short to judge by; ' : ''}settings ${JSON.stringify(sizes)}`);
-  const result = { quick: options.quick, surroundings: made, settings: sizes, rates, rows };
+  say(`${isShort ? 'too short to judge by; ' : ''}settings ${JSON.stringify(sizes)}`);
+  const result = { quick: isShort, surroundings: made, settings: sizes, rates, rows };
   writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
   say(`figures in ${options.json}`);
 }

@@ -33,7 +33,7 @@ beforeAll(async () => {
   const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
   const options = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--cache', join(folder, '.cache')];
   await run('npm', ['install', ...options, join(folder, tarball)], { cwd: folder });
-}, 60_000);
+});
 
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });

@@ -3,8 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** Only for what hangs: how long a busy machine takes decides nothing. */
+const HANGS_AFTER_MS = 120_000;
+
 /** Polls until `fact` holds; returns how long that took (ms). Throws at the deadline. */
-export async function until(what: string, fact: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<number> {
+export async function until(
+  what: string,
+  fact: () => boolean | Promise<boolean>,
+  limitMs = HANGS_AFTER_MS,
+): Promise<number> {
   const startedAt = performance.now();
   while (!(await fact())) {
     if (performance.now() - startedAt > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);

@@ -60,7 +60,7 @@ describe('R10 each event once per change, in order per user; who was cut off cat
       await next.connect('', current.lastId);
     }
     const seen = () => new Set([...client.events, ...other.events].map(({ data }) => data['tokenId']));
-    await until('all of them', () => wanted.every((tokenId) => seen().has(tokenId)), 10_000);
+    await until('all of them', () => wanted.every((tokenId) => seen().has(tokenId)));
     expect(seen().size).toBe(500);
   });
 

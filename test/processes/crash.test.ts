@@ -23,6 +23,7 @@ import {
   validate,
   type Caller,
 } from '../helpers/server-process.ts';
+import { sized } from '../helpers/sizes.ts';
 import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 import { tokensWhole } from '../helpers/whole-logins.ts';
 
@@ -45,17 +46,18 @@ const someMs = (most: number) =>
   });
 
 describe('O4 a process that dies between the decision and the write', () => {
-  const KILLS = 200;
+  const KILLS = sized(200);
+  const SERVER_KILLS = sized(10, 2);
   const USERS_AT_ONCE = 3;
   const MOST_MS = 12;
   const prefix = testPrefix();
   const keys = createKeys(prefix, 1);
 
   it(
-    `leaves all of a login or nothing, ${KILLS} times`,
+    `leaves all of a login or nothing, ${KILLS.told} times`,
     async () => {
       let logins = 0;
-      await inParallel(KILLS, 3, async (kill) => {
+      await inParallel(KILLS.count, 3, async (kill) => {
         const users = Array.from({ length: USERS_AT_ONCE }, (_, index) => `o4-${kill}-${index}`);
         const worker = runNode([workerFile, ...users], { REDIS_URL: testRedisUrl(), KEY_PREFIX: prefix });
         await until('a first login', () => worker.stdout() !== '' || worker.exit() !== undefined, LIMIT_MS);
@@ -68,17 +70,17 @@ describe('O4 a process that dies between the decision and the write', () => {
         logins += stored.length;
       });
       // Otherwise nothing was tried.
-      expect(logins).toBeGreaterThan(KILLS);
+      expect(logins).toBeGreaterThan(KILLS.count);
     },
     LIMIT_MS,
   );
 
   it(
-    'leaves all of a login or nothing when it is one of two servers of the same users, 10 times',
+    `leaves all of a login or nothing when it is one of two servers of the same users, ${SERVER_KILLS.told} times`,
     async () => {
       const deployment = newDeployment({ LOGIN_POLICY: 'single-device', SHARDS: '1' });
       const survivor = await startServer(deployment);
-      await inParallel(10, 2, async (round) => {
+      await inParallel(SERVER_KILLS.count, 2, async (round) => {
         const doomed = await startServer(deployment);
         const users = Array.from({ length: USERS_AT_ONCE }, (_, index) => `o4-server-${round}-${index}`);
         const confirmed: string[] = [];
@@ -109,14 +111,14 @@ async function logInTimes(node: Caller, userId: string, confirmed: string[]): Pr
 }
 
 describe('R7 after kill -9 at random points', () => {
-  const SERVERS = 20;
+  const SERVERS = sized(10, 2);
 
   it.each(['one-per-class', 'decline-second'])(
-    'no key is without a TTL but users, their indexes and the settings (%s)',
+    `no key is without a TTL but users, their indexes and the settings (%s; ${SERVERS.told} servers)`,
     async (policy) => {
       const { env, prefix } = newDeployment({ LOGIN_POLICY: policy });
       const seen = new Set<string>();
-      await inParallel(SERVERS / 2, 2, async (round) => {
+      await inParallel(SERVERS.count, 2, async (round) => {
         const node = await startServer({ env });
         // By the count of calls, so that a slow machine gets as far as a fast one.
         let left = Math.ceil(Math.random() * 200);

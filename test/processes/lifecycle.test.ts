@@ -44,6 +44,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const LIMIT_MS = 240_000;
 /** What is promised of a start and an end, is promised of one process and of several. */
 const WORKERS = ['1', '2'];
+/** What is idle does not hold up the end: who waited for it would have needed all of the drain. */
+const DRAIN_LIMIT_MS = 10_000;
 const STACK_TRACE = /\n\s+at .*[:(]\d+/;
 
 afterAll(async () => {
@@ -137,7 +139,7 @@ describe('SIGTERM', () => {
       await once(connection, 'data');
       node.kill(signal);
       // Well before the five seconds after which Node itself lets go of an idle connection.
-      await until('it is gone', () => node.exit() !== undefined, 4_000);
+      await until('it is gone', () => node.exit() !== undefined, DRAIN_LIMIT_MS - 500);
       expect(node.exit()).toEqual({ code: 0, signal: null });
     },
     LIMIT_MS,
@@ -153,7 +155,7 @@ describe('SIGTERM', () => {
       await node.call('GET', '/healthz');
       node.kill('SIGTERM');
       // Well before what is under way would be cut off.
-      await until('it is gone', () => node.exit() !== undefined, 8_000);
+      await until('it is gone', () => node.exit() !== undefined, DRAIN_LIMIT_MS - 500);
       expect(node.exit()).toEqual({ code: 0, signal: null });
     },
     LIMIT_MS,
@@ -220,7 +222,7 @@ async function startUnheard(settings: Readonly<Record<string, string>>) {
       ({ status }) => status === 200,
       () => false,
     );
-  await until(`ready: ${running.stderr()}`, isReady, 30_000);
+  await until(`ready: ${running.stderr()}`, isReady);
   return { running, node, file, env };
 }
 
@@ -277,7 +279,7 @@ describe('a process that nobody reads the output of any more', () => {
       node.stopReading();
       for (let count = 0; count < requests; count += 1) expect((await issue(node, 'ada')).status).toBe(200);
       node.kill('SIGTERM');
-      await until('it is gone', () => node.exit() !== undefined, 20_000);
+      await until('it is gone', () => node.exit() !== undefined);
       expect(node.exit()).toEqual({ code: 0, signal: null });
     },
     LIMIT_MS,

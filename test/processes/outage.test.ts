@@ -21,14 +21,15 @@ import {
   startServer,
   validate,
   type Answer,
+  type Caller,
   type ServerProcess,
 } from '../helpers/server-process.ts';
 
 /** Only for what hangs: how long a busy machine takes decides nothing. */
 const LIMIT_MS = 240_000;
-const RECOVERY_MS = 15_000;
-/** The promise is one second; the rest is for a machine that is busy with other tests. */
-const ANSWER_MS = 1_000 + 500;
+/** The promise is one second; how late a machine that is busy with other tests is, an answer without Redis shows. */
+const ANSWER_MS = 1_000;
+const LATE_AT_MOST = 5;
 
 afterAll(async () => {
   await endServers();
@@ -36,18 +37,20 @@ afterAll(async () => {
   await endRedis();
 }, LIMIT_MS);
 
-const ready = (node: ServerProcess) =>
-  until('ready', async () => (await node.call('GET', '/readyz')).status === 200, RECOVERY_MS);
+const ready = (node: ServerProcess) => until('ready', async () => (await node.call('GET', '/readyz')).status === 200);
 
 /** Every answer is 503 `store_unavailable` with Retry-After, and comes in time. */
-async function expectOutage(calls: readonly (() => Promise<Answer>)[]): Promise<void> {
+async function expectOutage(node: Caller, calls: readonly (() => Promise<Answer>)[]): Promise<void> {
+  const asked = performance.now();
+  const aside = node.call('GET', '/healthz').then(() => performance.now() - asked);
   const answers = await Promise.all(
     calls.map(async (call) => {
       const sentAt = performance.now();
       const { status, body, headers } = await call();
       const retryAfter = Number(headers['retry-after']);
       const took = performance.now() - sentAt;
-      return { status, code: body?.code, hasRetryAfter: retryAfter >= 1, inTime: took < ANSWER_MS || took };
+      const limit = ANSWER_MS + LATE_AT_MOST * (100 + (await aside));
+      return { status, code: body?.code, hasRetryAfter: retryAfter >= 1, inTime: took < limit || took };
     }),
   );
   expect(answers).toEqual(
@@ -84,7 +87,7 @@ describe('R12 Redis is down at the start', () => {
 
       const node = await startServer({ env, ready: false });
       expect((await node.call('GET', '/healthz')).status).toBe(200);
-      await expectOutage(everyWayIn(node, held));
+      await expectOutage(node, everyWayIn(node, held));
       await redis.start();
       await ready(node);
       expect((await createUser(node, 'ada')).status).toBe(201);
@@ -124,7 +127,7 @@ describe('R12 Redis goes while the service runs', () => {
       const readsOnly = everyWayIn(node, held).filter((_, index) => index !== 3 && index !== 6);
       redis.freeze();
       try {
-        for (let round = 0; round < 4; round += 1) await expectOutage(readsOnly);
+        for (let round = 0; round < 4; round += 1) await expectOutage(node, readsOnly);
         expect((await node.call('GET', '/healthz')).status).toBe(200);
       } finally {
         redis.thaw();
@@ -140,7 +143,10 @@ describe('R12 Redis goes while the service runs', () => {
       redis.freeze();
       try {
         const stranger = caller(node.url);
-        await expectOutage(Array.from({ length: 30 }, () => () => validate(stranger, held.accessToken)));
+        await expectOutage(
+          node,
+          Array.from({ length: 30 }, () => () => validate(stranger, held.accessToken)),
+        );
       } finally {
         redis.thaw();
       }
@@ -153,7 +159,7 @@ describe('R12 Redis goes while the service runs', () => {
     'killed and started again with its file: 503 meanwhile, and tokens are good afterwards',
     async () => {
       await redis.kill();
-      await expectOutage(everyWayIn(node, held));
+      await expectOutage(node, everyWayIn(node, held));
       await redis.start();
       await expectRecovered();
       expect((await refresh(node, held.refreshToken)).status).toBe(200);
@@ -173,7 +179,7 @@ describe('R12 the way to Redis is gone without a word', () => {
       const node = await startServer({ env: newDeployment({ REDIS_URL: viaProxy }).env });
       const held = (await issue(node, 'ada')).body;
       proxy.silence();
-      await expectOutage([() => validate(node, held.accessToken), () => issue(node, 'ada')]);
+      await expectOutage(node, [() => validate(node, held.accessToken), () => issue(node, 'ada')]);
       await ready(node);
       expect((await validate(node, held.accessToken)).status).toBe(200);
     },
@@ -204,7 +210,7 @@ describe('R12 a login that was under way when Redis went', () => {
         await until('logins under way', () => answers.length > USERS + round * 10);
         if (how === 'is killed') await redis.kill();
         else redis.freeze();
-        await until('an outage', () => answers.some(({ status }) => status !== 200), RECOVERY_MS);
+        await until('an outage', () => answers.some(({ status }) => status !== 200));
         stop.abort();
         if (how === 'is killed') await redis.start();
         else redis.thaw();

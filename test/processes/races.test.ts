@@ -22,10 +22,14 @@ import {
   type Answer,
   type ServerProcess,
 } from '../helpers/server-process.ts';
+import { sized } from '../helpers/sizes.ts';
 
 /** Only for what hangs: how long a busy machine takes decides nothing. */
 const LIMIT_MS = 240_000;
 const AT_ONCE = 40;
+const LOGIN_PAIRS = sized(300);
+const RACES = sized(1_000);
+const HEATS = sized(10);
 
 type Nodes = readonly [ServerProcess, ServerProcess];
 type Env = Readonly<Record<string, string>>;
@@ -99,9 +103,9 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
 
   describe('O3 two logins at the same moment, same user and platform', () => {
     it(
-      'leave exactly one active and the other kicked, 300 times',
+      `leave exactly one active and the other kicked, ${LOGIN_PAIRS.told} times`,
       async () => {
-        await inParallel(300, AT_ONCE, async (round) => {
+        await inParallel(LOGIN_PAIRS.count, AT_ONCE, async (round) => {
           const userId = `o3-${round}`;
           const [a, b] = inTurn(nodes, round);
           const pair = await Promise.all([issue(a, userId), issue(b, userId)]);
@@ -146,9 +150,9 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
 
   describe('O5 a revoke that races is never undone', () => {
     it(
-      'by a login: what it revoked stays so, and an active token was made after it (1 000 races)',
+      `by a login: what it revoked stays so, and an active token was made after it (${RACES.told} races)`,
       async () => {
-        await inParallel(1_000, AT_ONCE, async (number) => {
+        await inParallel(RACES.count, AT_ONCE, async (number) => {
           const userId = `o5-login-${number}`;
           const [a, b] = inTurn(nodes, number);
           const old = await issue(a, userId);
@@ -178,9 +182,9 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
     );
 
     it(
-      'by a refresh: neither the old pair nor the new one is good (1 000 races)',
+      `by a refresh: neither the old pair nor the new one is good (${RACES.told} races)`,
       async () => {
-        await inParallel(1_000, AT_ONCE, async (number) => {
+        await inParallel(RACES.count, AT_ONCE, async (number) => {
           const userId = `o5-refresh-${number}`;
           const [a, b] = inTurn(nodes, number);
           const { body } = await issue(a, userId);
@@ -203,9 +207,9 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
     );
 
     it(
-      'by another revoke: each token is ended once, by one of the two (1 000 races)',
+      `by another revoke: each token is ended once, by one of the two (${RACES.told} races)`,
       async () => {
-        await inParallel(1_000, AT_ONCE, async (number) => {
+        await inParallel(RACES.count, AT_ONCE, async (number) => {
           const userId = `o5-revoke-${number}`;
           const [a, b] = inTurn(nodes, number);
           const pair = [await issue(a, userId), await issue(b, userId, { platform: 'web' })];
@@ -291,10 +295,10 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
 
   describe('D6 100 racers for one seat under decline', () => {
     it(
-      'have one winner, in each of 10 heats',
+      `have one winner, in each of ${HEATS.told} heats`,
       async () => {
         const pair = await twoNodes('decline-second');
-        for (let heat = 0; heat < 10; heat += 1) {
+        for (let heat = 0; heat < HEATS.count; heat += 1) {
           const userId = `d6-${heat}`;
           const answers = await inParallel(100, 100, (index) => issue(pair[index % 2] ?? pair[0], userId));
           const [winner, ...others] = answers.toSorted((one, other) => one.status - other.status);
@@ -313,19 +317,19 @@ describe.each(Object.entries(STARTS))('%s', (_name, start) => {
 
   describe('R1 an end on node A is seen by the very next validate on node B', () => {
     const USERS = 50;
-    const TRIALS_PER_USER = 200;
+    const TRIALS = sized(10_000);
     const ENDS = ['kick', 'replacement', 'revoke'] as const;
     const CODES = { kick: 'token_kicked', replacement: 'token_replaced', revoke: 'token_revoked' };
 
     it(
-      `${USERS * TRIALS_PER_USER} trials, none stale`,
+      `${TRIALS.told} trials, none stale`,
       async () => {
         const stale: string[] = [];
         await inParallel(USERS, USERS, async (user) => {
           const userId = `r1-${user}`;
           const [a, b] = inTurn(nodes, user);
           let current = await issue(a, userId, { deviceId: 'd' });
-          for (let trial = 0; trial < TRIALS_PER_USER; trial += 1) {
+          for (let trial = 0; trial < TRIALS.count / USERS; trial += 1) {
             const end = ENDS[trial % ENDS.length] ?? 'kick';
             // Of half of the tokens B has just said that they are good: whatever it might remember of them is warm.
             const warm = trial % 2 === 0 ? await validate(b, current.body.accessToken) : undefined;

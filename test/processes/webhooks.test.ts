@@ -19,7 +19,7 @@ import {
 } from '../helpers/server-process.ts';
 
 /** Only for what hangs. */
-const LIMIT_MS = 40_000;
+const LIMIT_MS = 240_000;
 
 afterAll(async () => {
   await endServers();
@@ -30,7 +30,7 @@ afterAll(async () => {
 const stateOf = async (node: ServerProcess) =>
   (await admin(node, 'GET', '/tenants/acme/webhook')).body as unknown as { state: string; lastError?: string };
 const delivering = (node: ServerProcess) =>
-  until('it delivers', async () => (await stateOf(node)).state === 'delivering', 15_000);
+  until('it delivers', async () => (await stateOf(node)).state === 'delivering');
 
 /** Ids of a user's events in the order of their first arrival: the same id again is the same event. */
 const heardOf = (receiver: Receiver, userId: string) => [
@@ -49,7 +49,7 @@ const happenedTo = async (node: ServerProcess, userId: string): Promise<string[]
 async function heardAll(node: ServerProcess, receiver: Receiver, users: readonly string[]): Promise<void> {
   for (const user of users) {
     const happened = await happenedTo(node, user);
-    await until(`all of ${user}`, () => heardOf(receiver, user).length >= happened.length, 20_000);
+    await until(`all of ${user}`, () => heardOf(receiver, user).length >= happened.length);
     expect([user, heardOf(receiver, user)]).toEqual([user, happened]);
   }
 }
@@ -76,7 +76,7 @@ describe('the node that delivers', () => {
           await new Promise((resolve) => setTimeout(resolve, round < 10 ? 10 : 600));
         }
       });
-      await until('some have come', () => receiver.received.length > 50, 10_000);
+      await until('some have come', () => receiver.received.length > 50);
       first.kill(signal);
       await first.exited;
       const before = receiver.received.length;
@@ -104,11 +104,11 @@ describe('the node that delivers', () => {
       await redis.kill();
       const leftAt = () => node.stdout().split('webhook: delivery is left').length - 1;
       const atFirst = leftAt();
-      await until('the outage is noticed twice', () => leftAt() >= atFirst + 2, 15_000);
+      await until('the outage is noticed twice', () => leftAt() >= atFirst + 2);
       // Once every two seconds, and once for the lane.
       expect(leftAt() - atFirst).toBeLessThan(6);
       await redis.start();
-      await until('it serves', async () => (await issue(node, 'ada', {}, 'acme')).status === 200, 15_000);
+      await until('it serves', async () => (await issue(node, 'ada', {}, 'acme')).status === 200);
       await heardAll(node, receiver, ['ada']);
       expect(node.exit()).toBeUndefined();
     },

@@ -64,6 +64,9 @@ async function servedBy(server: ServerProcess, lane: number, count = 1): Promise
   return found().map(({ pid }) => Number(pid));
 }
 
+/** What a client may see of a port whose listener has died: refused, or reset while it still waited to be taken. */
+const PORT_CLOSED = ['ECONNREFUSED', 'ECONNRESET'];
+
 const deathsOf = (server: ServerProcess) => logOf(server, 'a worker died');
 
 const anErrorCode = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
@@ -222,17 +225,20 @@ describe('a primary that is killed', () => {
           try {
             answers.push(await (lane % 2 ? validate(client, held.accessToken) : issue(client, `user-${lane}`)));
           } catch (error) {
-            failures.push(anErrorCode(error));
-            return;
+            const code = anErrorCode(error);
+            failures.push(code);
+            // Cut while it was being taken up, or with nothing asked on it yet: the next one is refused.
+            if (code === 'ECONNREFUSED') return;
           }
         }
       });
       await until('each lane has its connection', () => answers.length > LANES * 10, LIMIT_MS);
       server.kill('SIGKILL');
       await load;
-      expect(new Set(failures)).toEqual(new Set(['ECONNREFUSED']));
+      expect(failures.filter((code) => code === 'ECONNREFUSED')).toHaveLength(LANES);
+      expect(failures.filter((code) => !PORT_CLOSED.includes(code))).toEqual([]);
       expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
-      await until('the workers have ended', () => !workers.some(isAlive), 5_000);
+      await until('the workers have ended', () => !workers.some(isAlive));
       await server.exited;
       expect(server.stderr()).toBe('');
     },
@@ -248,7 +254,7 @@ describe('a primary that is killed', () => {
       await until('the next one starts', () => childrenOf(server.pid).length === 2, LIMIT_MS);
       const children = childrenOf(server.pid);
       server.kill('SIGKILL');
-      await until('all have ended', () => !children.some(isAlive), 15_000);
+      await until('all have ended', () => !children.some(isAlive));
     },
     LIMIT_MS,
   );
@@ -263,7 +269,7 @@ describe('a primary that is killed', () => {
       // Two workers, Redis and its guard.
       expect(children).toHaveLength(4);
       server.kill('SIGKILL');
-      await until('all have ended', () => !children.some(isAlive), 15_000);
+      await until('all have ended', () => !children.some(isAlive));
       const next = await startServer({ env });
       expect((await validate(next, body.accessToken)).status).toBe(200);
       next.kill('SIGTERM');
@@ -293,7 +299,7 @@ describe('R12 workers without a Redis', () => {
       expect((await askAll()).map(({ status }) => status)).toEqual([503, 503, 503, 503]);
       expect((await server.call('GET', '/readyz')).status).toBe(503);
       await own.start();
-      await until('all answer', async () => (await askAll()).every(({ status }) => status === 200), 15_000);
+      await until('all answer', async () => (await askAll()).every(({ status }) => status === 200));
     },
     LIMIT_MS,
   );

@@ -32,7 +32,7 @@ beforeAll(async () => {
   masters = nodes;
   const env = { LOGIN_POLICY: 'single-device', THROTTLE_USER_FAILURES: '5', THROTTLE_USER_LOGINS: '60' };
   service = await startService({ redisUrl: url, env });
-  await until('it serves', async () => (await issue(service, 'probe')).status === 200, 15_000);
+  await until('it serves', async () => (await issue(service, 'probe')).status === 200);
 });
 afterAll(async () => {
   await closeServices();
@@ -105,7 +105,7 @@ it('every script of the service runs on a Cluster, for users and tenants in all 
     );
     return all.flatMap(([name], index) => (known.some((list) => (list as number[])[index] === 1) ? [] : [name]));
   };
-  await until('all are known', async () => (await missing()).length === 0, 5_000).catch(() => {});
+  await until('all are known', async () => (await missing()).length === 0).catch(() => {});
   expect(await missing()).toEqual([]);
   const sizes = await Promise.all(clients.map((client) => client.dbsize()));
   for (const client of clients) client.disconnect();
