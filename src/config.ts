@@ -21,6 +21,8 @@ export type Config = {
   readonly port: number;
   /** Processes that serve the port. */
   readonly workers: number;
+  /** An idle connection is closed after so long. */
+  readonly keepAliveSeconds: number;
   /** Undefined: run the embedded server. */
   readonly redis: RedisTarget | undefined;
   readonly dataDir: string;
@@ -110,6 +112,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     host,
     port: settings.PORT,
     workers: settings.WORKERS,
+    keepAliveSeconds: settings.KEEP_ALIVE_SECONDS,
     redis,
     dataDir: settings.DATA_DIR,
     keyPrefix: settings.KEY_PREFIX,

@@ -2,10 +2,11 @@
  * Owns one serving process: a node of the deployment with its HTTP server, and how both end. Must not know how
  * connections reach the server, nor that there are other processes.
  */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { createApp } from './app.ts';
 import { createDelegate } from './credentials/delegate.ts';
 import { createDrain } from './http/drain.ts';
+import { createHttpServer } from './http/server.ts';
 import { join, type NodeParts } from './join.ts';
 import type { Logger } from './log.ts';
 import { createPush } from './outbound/push.ts';
@@ -61,7 +62,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
     }),
   });
-  const server = createServer(listener);
+  const server = createHttpServer(listener, config.keepAliveSeconds);
   const drain = createDrain(server);
   const agreed = new Promise<void>((resolve) => {
     deployment.watch({

@@ -35,6 +35,7 @@ export const settingsSchema = z.object({
   HOST: z.string().min(1).optional(),
   PORT: whole(0, 65_535, 3000),
   WORKERS: whole(1, 64, 1),
+  KEEP_ALIVE_SECONDS: whole(1, 3600, 75),
   REDIS_URL: z.string().optional(),
   DATA_DIR: z.string().min(1).default('.latchkey'),
   KEY_PREFIX: z

@@ -61,12 +61,10 @@ function oauthErrorOf({ status }: LatchkeyError): { readonly error?: string } {
   return status === 400 ? { error: 'invalid_request' } : {};
 }
 
-/** Errors of the body reader and the router, by the `status` that they carry; all others are ours. */
+/** Errors of the router, by the `status` that they carry; all others are ours. */
 function asLatchkeyError(thrown: unknown): LatchkeyError {
   if (thrown instanceof LatchkeyError) return thrown;
   const { status } = (thrown ?? {}) as { status?: unknown };
-  if (status === 413) return new LatchkeyError('payload_too_large');
-  if (status === 415) return new LatchkeyError('unsupported_media_type');
   if (thrown instanceof URIError)
     return new LatchkeyError('invalid_request', { detail: 'the path is not percent-encoded UTF-8' });
   if (typeof status === 'number' && status >= 400 && status < 500) return new LatchkeyError('invalid_request');

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../contract/errors.ts';
 import type { Logger } from '../log.ts';
 import { randomText } from '../tokens/random-text.ts';
 import type { ClientReader } from './client.ts';
+import { hasAllCome, makeLast } from './last-request.ts';
 import { valuesOf } from './raw-headers.ts';
 import { securityHeaders } from './security-headers.ts';
 
@@ -51,6 +52,12 @@ export function createExchanges(log: Logger, client: ClientReader): BeginExchang
 
 /** Writes a whole answer. */
 export function answer(exchange: Exchange, status: number, headers: Headers, body = ''): void {
+  if (hasAllCome(exchange.request)) return write(exchange, status, headers, body);
+  // A body that came in one packet with its head has been read when this turn of the loop is over.
+  setImmediate(write, exchange, status, headers, body);
+}
+
+function write(exchange: Exchange, status: number, headers: Headers, body: string): void {
   const list = headersOf(exchange, headers);
   // Where there is no content, there is nothing to make anything of.
   if (body !== '') list.push(...SECURITY_HEADERS);
@@ -64,9 +71,14 @@ export function beginStream(exchange: Exchange, status: number, headers: Headers
 }
 
 /** Name, value, name, value, …: node:http writes it as it is. An answer is nobody else's, unless it says so. */
-function headersOf({ requestId }: Exchange, own: Headers): string[] {
+function headersOf({ request, requestId }: Exchange, own: Headers): string[] {
   const list = ['X-Request-Id', requestId];
   if (own['Cache-Control'] === undefined) list.push('Cache-Control', 'no-store');
+  // What still came of the body would be read as the next request by one side and not by the other.
+  if (!hasAllCome(request)) {
+    makeLast(request);
+    list.push('Connection', 'close');
+  }
   // Reads each value by its place, where a loop over the names would look each of them up.
   for (const name in own) list.push(name, own[name] as string);
   return list;

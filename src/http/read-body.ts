@@ -1,15 +1,15 @@
 /**
- * Owns how the body of a request is read: media type and character set checked, size bounded, JSON or form. Must not know
- * what is in it. A plain body, of known length, is read here; any other form that HTTP allows is left to Express' reader,
- * with the same outcome.
+ * Owns how the body of a request is read: media type and character set checked, size bounded while it comes, JSON or form.
+ * Must not know what is in it.
  */
-import express, { type RequestHandler } from 'express';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Endpoint } from './endpoint.ts';
+import { hasBody } from './last-request.ts';
 import { readJson } from './read-json.ts';
 import { readParameters } from './read-parameters.ts';
+import { unpackerFor } from './unpack.ts';
 
 /** Largest body that is read. */
 const BODY_LIMIT = '16kb';
@@ -23,15 +23,17 @@ export type ReadBody = (request: IncomingMessage, response: ServerResponse) => P
 export function bodyReader({ body, bodyType, bodyLimit }: Endpoint): ReadBody | undefined {
   if (body === undefined) return undefined;
   const type = bodyType === 'form' ? FORM : JSON_TYPE;
-  const limit = bodyLimit ?? BODY_LIMIT;
-  const limitBytes = Number.parseInt(limit, 10) * 1024;
+  const limitBytes = Number.parseInt(bodyLimit ?? BODY_LIMIT, 10) * 1024;
   const parse = type === FORM ? readForm : readJson;
-  const readAny = express.raw({ limit, type: () => true });
   return async (request, response) => {
     if (!hasBody(request)) return undefined;
     if (mediaTypeOf(request) !== type) throw unsupported(`expected ${type}`);
     if (!isUtf8Declared(request)) throw unsupported('expected charset=utf-8, or none');
-    const bytes = isPlain(request, limitBytes) ? await bytesOf(request) : await run(readAny, request, response);
+    const unpack = unpackerFor(request.headers['content-encoding']);
+    if (Number(request.headers['content-length'] ?? 0) > limitBytes) throw new LatchkeyError('payload_too_large');
+    if (isInvitationAwaited(request)) response.writeContinue();
+    const sent = await bytesOf(request, limitBytes);
+    const bytes = unpack === undefined ? sent : await unpack(sent, limitBytes);
     // Announced and then empty is none: `{}` may mean much.
     return bytes.length === 0 ? undefined : parse(textIn(bytes));
   };
@@ -54,11 +56,6 @@ export function mediaTypeOf({ headers }: IncomingMessage): string {
   return type.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }
 
-/** No body at all: then the schema has the word. Clients without one also say length 0. */
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-}
-
 /** UTF-8 in any of its spellings; RFC 8259 knows no other, and forms are written in it (WHATWG URL section 5). */
 function isUtf8Declared({ headers }: IncomingMessage): boolean {
   const [, ...parameters] = (headers['content-type'] ?? '').split(';');
@@ -66,18 +63,27 @@ function isUtf8Declared({ headers }: IncomingMessage): boolean {
   return charsets.every((charset) => /^\s*("?)utf-?8\1\s*$/i.test(charset));
 }
 
-function isPlain({ headers }: IncomingMessage, limitBytes: number): boolean {
-  const length = Number(headers['content-length'] ?? 0);
-  return length > 0 && length <= limitBytes && headers['content-encoding'] === undefined;
+/** RFC 9110 section 10.1.1. */
+function isInvitationAwaited({ headers, complete, httpVersion }: IncomingMessage): boolean {
+  return headers.expect !== undefined && !complete && httpVersion === '1.1';
 }
 
-function bytesOf(request: IncomingMessage): Promise<Buffer> {
+/** Refuses a body as soon as more than the limit has come. */
+function bytesOf(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    let size = 0;
+    const take = (chunk: Buffer) => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size <= limitBytes) return;
+      request.off('data', take).pause();
+      reject(new LatchkeyError('payload_too_large'));
+    };
     const onCutOff = () => {
       if (!request.complete) reject(new LatchkeyError('invalid_request', { detail: 'the body was cut off' }));
     };
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('data', take);
     request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
     request.on('error', onCutOff);
     request.on('close', onCutOff);
@@ -86,14 +92,4 @@ function bytesOf(request: IncomingMessage): Promise<Buffer> {
 
 function readForm(text: string): unknown {
   return readParameters(text, 'body');
-}
-
-/** Express' reader leaves the bytes on the request. */
-function run(reader: RequestHandler, request: IncomingMessage, response: ServerResponse): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const [req, res] = [request, response] as unknown as Parameters<RequestHandler>;
-    const done = (error?: unknown) =>
-      error === undefined ? resolve((req.body as Buffer | undefined) ?? Buffer.alloc(0)) : reject(error);
-    void reader(req, res, done);
-  });
 }

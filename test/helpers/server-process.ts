@@ -15,7 +15,7 @@ import { testPrefix, testRedisUrl } from './test-redis.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Connections that one client keeps to one server. */
 const CONNECTIONS = 64;
-/** A client lets go of an idle connection long before the server does (5 s), so that the two never cross. */
+/** A client lets go of an idle connection long before the server does, so that the two never cross. */
 const CLIENT_IDLE_MS = 1_500;
 /** A start on a machine that is busy with other tests takes seconds. */
 const START_LIMIT_MS = 30_000;

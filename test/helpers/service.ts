@@ -2,12 +2,13 @@
  * One Latchkey in this process, on the real Redis of the test run, under a key prefix of its own. Every answer that a
  * test sees is compared with openapi.yaml.
  */
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import supertest from 'supertest';
 import { createApp, type AppDeps } from '../../src/app.ts';
 import { loadConfig } from '../../src/config.ts';
+import { createHttpServer } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createRedisClock, type RedisClock } from '../../src/redis/clock.ts';
 import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
@@ -100,7 +101,10 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     ...options.override,
   });
   const listener = options.routerOnly ? app.router : app.listener;
-  const server = createServer(options.unchecked ? listener : checkAgainstOpenapi(listener));
+  const server = createHttpServer(
+    options.unchecked ? listener : checkAgainstOpenapi(listener),
+    config.keepAliveSeconds,
+  );
   await new Promise<void>((resolve) => {
     server.listen(options.port ?? 0, '127.0.0.1', resolve);
   });

@@ -138,7 +138,7 @@ describe('SIGTERM', () => {
       connection.write('GET /healthz HTTP/1.1\r\nHost: latchkey.test\r\n\r\n');
       await once(connection, 'data');
       node.kill(signal);
-      // Well before the five seconds after which Node itself lets go of an idle connection.
+      // Well before an idle connection is let go of when nothing ends.
       await until('it is gone', () => node.exit() !== undefined, DRAIN_LIMIT_MS - 500);
       expect(node.exit()).toEqual({ code: 0, signal: null });
     },

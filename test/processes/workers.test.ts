@@ -30,6 +30,7 @@ import {
   type Caller,
   type ServerProcess,
 } from '../helpers/server-process.ts';
+import { RawClient } from '../helpers/raw-client.ts';
 import { testRedisUrl } from '../helpers/test-redis.ts';
 import { tokensWhole } from '../helpers/whole-logins.ts';
 
@@ -94,6 +95,47 @@ describe('WORKERS=3', () => {
       // The address of the client is known behind the primary too.
       expect(new Set(logOf(server, 'request').map(({ ip }) => ip))).toEqual(new Set(['127.0.0.1']));
       expect(logOf(server, 'listening')).toMatchObject([{ port: server.port, pid: server.pid }]);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('a connection that was dealt to a worker', () => {
+  const HOST = 'Host: latchkey.test';
+
+  it(
+    'F43 F34 F39 has the same limits and ends as any',
+    async () => {
+      const server = await startServer(withWorkers(2));
+      for (let worker = 0; worker < 2; worker += 1) {
+        const kept = await RawClient.to(server.port);
+        kept.send('GET /healthz HTTP/1.1', HOST, '', '');
+        await kept.untilAnswered();
+        expect(kept.received).toMatch(/^keep-alive: timeout=75$/im);
+        for (const [path, length, status] of [
+          ['/validate', 50, 401],
+          ['/login', 20_000, 413],
+        ] as const) {
+          const client = await RawClient.to(server.port);
+          client.send(
+            `POST ${path} HTTP/1.1`,
+            HOST,
+            'Content-Type: application/json',
+            `Content-Length: ${length}`,
+            '',
+            '',
+          );
+          await client.untilEnded();
+          client.send(`${'x'.repeat(length)}GET /healthz HTTP/1.1`, HOST, '', '');
+          client.socket.end();
+          await until('the connection is closed', () => client.socket.destroyed);
+          expect(client.statuses).toEqual([status]);
+          expect(client.received).toMatch(/^connection: close$/im);
+        }
+        await kept.close();
+      }
+      server.kill('SIGTERM');
+      expect(await server.exited).toEqual({ code: 0, signal: null });
     },
     LIMIT_MS,
   );
