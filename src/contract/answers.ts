@@ -32,6 +32,10 @@ export const presenceResult = z
   .object({
     renewed: z.int().describe('How many were renewed or released.'),
     refused: z.array(z.object({ tokenId: z.string(), reason: z.enum(TOKEN_REASONS) })),
+    unreadable: z
+      .array(z.string())
+      .optional()
+      .describe('Neither: what is stored of these tokens, or of their tenant’s presence, this version cannot read.'),
   })
   .meta({ id: 'PresenceResult' });
 
@@ -108,7 +112,17 @@ export const planSchema = z
 
 export const countResult = z.object({ count: z.int() }).meta({ id: 'CountResult' });
 
-export const tokensResult = z.object({ tokens: z.array(tokenSchema) }).meta({ id: 'TokensResult' });
+export const tokensResult = z
+  .object({
+    tokens: z.array(tokenSchema),
+    unreadable: z
+      .array(stored)
+      .optional()
+      .describe(
+        'Of admin calls: tokens whose records this version cannot read. They hold no seat; what ends all ends them.',
+      ),
+  })
+  .meta({ id: 'TokensResult' });
 
 export const revokedResult = z.object({ revoked: z.array(tagged) }).meta({ id: 'RevokedResult' });
 

@@ -43,6 +43,11 @@ export const ERRORS = {
   payload_too_large: { status: 413, title: 'The body is larger than allowed' },
   unsupported_media_type: { status: 415, title: 'The media type is not supported' },
   store_unavailable: { status: 503, title: 'The token store cannot be reached', retryAfterSeconds: 1 },
+  store_unreadable: {
+    status: 503,
+    title: 'What is stored is in a form that this version cannot read',
+    retryAfterSeconds: 5,
+  },
   internal: { status: 500, title: 'Something went wrong on our side' },
 } as const satisfies Record<string, ErrorRow>;
 

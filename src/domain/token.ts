@@ -14,7 +14,9 @@ export type TokenId = string;
 /** `active`, or final. A final state never becomes active again. */
 export type TokenState = 'active' | 'kicked' | 'replaced' | 'revoked' | 'logged_out' | 'expired';
 
-export type ActorKind = 'login' | 'admin' | 'user' | 'system';
+export const ACTOR_KINDS = ['login', 'admin', 'user', 'system'] as const;
+
+export type ActorKind = (typeof ACTOR_KINDS)[number];
 
 /** Who did something to a token, and under which rule. Shown to the device as `endedBy`. */
 export type Actor = {
@@ -80,6 +82,12 @@ export type Token = UserKey & {
   readonly userAgent: string;
   readonly end?: TokenEnd;
 };
+
+/**
+ * A record that this version cannot read, as a later one wrote it or as something has damaged it. It is good for nothing
+ * here, and is kept until its end is known to have passed: another node may know what it says.
+ */
+export type Unreadable = { readonly tokenId: TokenId; /** Absent: not known. */ readonly endsAt?: number };
 
 /** When time alone ends the token: its own end, or idleness, whichever is first. */
 export function expiryOf(token: Token): number {

@@ -35,14 +35,15 @@ export function adminTokenEndpoints(store: TokenStore, signOut: SignOut, platfor
       errors: [],
       async handle({ params, query }) {
         const wanted = platformsOf({ ...(query.platform && { platform: query.platform }) }, platforms);
-        const all = await store.list({ tenant: query.tenant, userId: params.userId });
+        const { tokens: all, unreadable } = await store.snapshot({ tenant: query.tenant, userId: params.userId });
         const views = all.map((token) => tokenView(token, platforms, store.now()));
         const chosen = views.filter(
           (token) =>
             (query.platform === undefined || wanted.includes(token.platform)) &&
             (query.state === undefined || token.state === query.state),
         );
-        return { status: 200, body: { tokens: chosen } };
+        const unread = unreadable.map(({ tokenId }) => tokenId);
+        return { status: 200, body: { tokens: chosen, ...(unread.length > 0 && { unreadable: unread }) } };
       },
     }),
     endpoint({

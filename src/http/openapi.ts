@@ -86,7 +86,7 @@ const ERRORS_OF_CALLER: Record<CallerKind, readonly ErrorCode[]> = {
 };
 
 const ERRORS_OF_BODY: readonly ErrorCode[] = ['invalid_request', 'payload_too_large', 'unsupported_media_type'];
-const ERRORS_OF_ALL: readonly ErrorCode[] = ['internal', 'store_unavailable'];
+const ERRORS_OF_ALL: readonly ErrorCode[] = ['internal', 'store_unavailable', 'store_unreadable'];
 
 /** Every code that an endpoint may answer with, by status. A token reason is always 401. */
 export function errorsByStatus(spec: Endpoint): Map<number, ErrorCode[]> {

@@ -1,14 +1,23 @@
 /**
- * Owns how tokens, users and events are written in Redis: parts joined by US, in the order that scripts/lib.lua states.
- * Must not know commands or keys. Reading never throws: what cannot be read is undefined.
+ * Owns how tokens and users are written in Redis, and the details of events: parts joined by US, in the order that scripts/lib.lua states.
+ * Must not know commands or keys. Reading never throws: what cannot be read is undefined. A later version may add parts
+ * behind those that are known here, fields beside them, and words to its lists: readers take what they know.
  */
-import { EVENT_TYPES, type Event, type EventType } from '../contract/events.ts';
 import { TOKEN_REASONS, type TokenReason } from '../contract/errors.ts';
-import type { Actor, ActorKind, Token, TokenEnd, TokenId, UserKey } from '../domain/token.ts';
+import {
+  ACTOR_KINDS,
+  type Actor,
+  type ActorKind,
+  type Token,
+  type TokenEnd,
+  type TokenId,
+  type Unreadable,
+  type UserKey,
+} from '../domain/token.ts';
 import type { NewToken, UserRecord } from '../tokens/store.ts';
 
 /** Unit separator. No stored value can contain it: ids and texts with control characters are refused at the door. */
-const US = '\u001F';
+export const US = '\u001F';
 
 /**
  * What follows a token's id in the names of its fields. Each token has the first two, the others when there is something
@@ -52,32 +61,37 @@ export function readToken(user: UserKey, tokenId: TokenId, values: readonly Stor
   if (typeof recordText !== 'string' || typeof renewalText !== 'string') return undefined;
   const record = recordText.split(US);
   const renewal = renewalText.split(US);
-  if (record.length !== 8 || renewal.length !== 5) return undefined;
+  if (record.length < 8 || renewal.length < 5) return undefined;
   const [seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent] = record as Eight<string>;
   const [expiresAt, accessExpiresAt, generation, rotatedAt, idleMs] = renewal as Five<string>;
   const token: Token = {
     tenant: user.tenant,
     userId: user.userId,
     tokenId,
-    seq: Number(seq),
+    seq: toNumber(seq),
     platform,
     deviceId,
     deviceName,
-    createdAt: Number(createdAt),
-    lastSeenAt: Number(seenText ?? createdAt),
+    createdAt: toNumber(createdAt),
+    lastSeenAt: toNumber(typeof seenText === 'string' ? firstPart(seenText) : createdAt),
     salt,
     ip,
     userAgent,
-    expiresAt: Number(expiresAt),
-    accessExpiresAt: Number(accessExpiresAt),
-    generation: Number(generation),
-    rotatedAt: Number(rotatedAt),
-    idleMs: Number(idleMs),
+    expiresAt: toNumber(expiresAt),
+    accessExpiresAt: toNumber(accessExpiresAt),
+    generation: toNumber(generation),
+    rotatedAt: toNumber(rotatedAt),
+    idleMs: toNumber(idleMs),
   };
   if (!hasTimes(token)) return undefined;
   if (typeof endText !== 'string') return typeof leaseText === 'string' ? { ...token, ...readLease(leaseText) } : token;
   const end = readEnd(endText);
   return end && { ...token, end, ...readLease(leaseText) };
+}
+
+/** Whether there is a record that says nothing to this version, though another may take it for an active token. */
+export function isUnreadable([record, renewal, , end]: readonly Stored[]): boolean {
+  return typeof end !== 'string' && (typeof record === 'string' || typeof renewal === 'string');
 }
 
 function hasTimes(token: Token): boolean {
@@ -94,16 +108,23 @@ function hasTimes(token: Token): boolean {
   );
 }
 
-/** All tokens of a hash, oldest first, and the ids whose records cannot be read. */
-export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: TokenId[] } {
+/** All tokens of a hash, oldest first, and the records that cannot be read. */
+export function readTokens(user: UserKey, fields: Fields): { tokens: Token[]; unreadable: Unreadable[] } {
   const tokens: Token[] = [];
-  const unreadable: TokenId[] = [];
+  const unreadable: Unreadable[] = [];
   for (const [tokenId, values] of valuesByToken(fields)) {
     const token = readToken(user, tokenId, values);
-    if (token === undefined) unreadable.push(tokenId);
-    else tokens.push(token);
+    if (token !== undefined) tokens.push(token);
+    else if (typeof (values[0] ?? values[1]) === 'string') unreadable.push({ tokenId, ...readEndOfLife(values[1]) });
   }
   return { tokens: tokens.toSorted((a, b) => a.seq - b.seq), unreadable };
+}
+
+/** When nothing of a token can be presented any more, as far as its renewal can be read. */
+function readEndOfLife(renewal: Stored): Pick<Unreadable, 'endsAt'> {
+  const [expiresAt = NaN, accessExpiresAt = NaN] = renewal?.split(US, 2).map(toNumber) ?? [];
+  const endsAt = Math.max(expiresAt, accessExpiresAt);
+  return isTime(endsAt) ? { endsAt } : {};
 }
 
 function valuesByToken(fields: Fields): Map<TokenId, Stored[]> {
@@ -132,43 +153,16 @@ export function readUser(user: UserKey, fields: Fields): UserRecord | undefined 
   const [passwordHash, blockedUntil, reason] = ['password', 'blockedUntil', 'blockReason'].map((name) =>
     fields.get(name),
   );
-  const until = Number(blockedUntil);
-  const at = Number(fields.get('blockedAt'));
+  const created = timeOr(createdAt, 0);
+  // A block whose end cannot be read holds.
+  const until = timeOr(blockedUntil, 0);
+  const at = timeOr(fields.get('blockedAt'), created);
   return {
     ...user,
-    createdAt: Number(createdAt),
+    createdAt: created,
     ...(passwordHash && { passwordHash }),
     ...(blockedUntil !== undefined && { block: { until: until === 0 ? null : until, at, ...(reason && { reason }) } }),
   };
-}
-
-/** @param shard makes the stream's entry id unique over all streams */
-export function readEvent(shard: number, entryId: string, packed: string): Event | undefined {
-  const parts = packed.split(US);
-  const [type, tenant = '', userId, tokenId, platform, at, exp] = parts;
-  if (parts.length !== 15 || !EVENT_TYPES.includes(type as EventType)) return undefined;
-  if (!isTime(Number(at)) || !isTime(Number(exp))) return undefined;
-  const [ip, conflicts, code] = parts.slice(12);
-  return {
-    id: `${shard}-${entryId}`,
-    type: type as EventType,
-    tenant,
-    ...(userId && { userId }),
-    ...(tokenId && { tokenId }),
-    ...(platform && { platform }),
-    at: new Date(Number(at)).toISOString(),
-    ...(exp && { exp: Number(exp) }),
-    by: readActor(parts.slice(7, 12)),
-    ...(ip && { ip }),
-    ...(conflicts && { conflicts: conflicts.split(',') }),
-    ...(TOKEN_REASONS.includes(code as TokenReason) && { code: code as TokenReason }),
-  };
-}
-
-/** An entry of a history: the event's id in its stream, then the event. */
-export function readHistoryEntry(shard: number, entry: string): Event | undefined {
-  const cut = entry.indexOf(US);
-  return readEvent(shard, entry.slice(0, cut), entry.slice(cut + 1));
 }
 
 /** '' for a token without a lease. No connection has it yet. */
@@ -179,8 +173,8 @@ export function packLease({ lease }: NewToken): string {
 /** The lease that lapses last, which is the token's. */
 function readLease(text: string | null | undefined): Pick<Token, 'lease'> {
   if (typeof text !== 'string') return {};
-  const [expiresAt, graceMs] = text.split(US).map(Number);
-  return { lease: { expiresAt: expiresAt ?? 0, graceMs: graceMs ?? 0 } };
+  const [expiresAt = NaN, graceMs = NaN] = text.split(US, 2).map(toNumber);
+  return isTime(expiresAt + graceMs) ? { lease: { expiresAt, graceMs } } : {};
 }
 
 /** Times of the latest displacements. */
@@ -190,18 +184,23 @@ export function readDisplacements(fields: Fields): number[] {
 
 /** The code in a token's end, as a script hands it out. */
 export function readEndCode(text: string): TokenReason {
-  return readEnd(text)?.code ?? 'token_revoked';
+  return codeOf(firstPart(text));
+}
+
+/** A later version may know more causes: an end by one of them is an end. */
+export function codeOf(written: string): TokenReason {
+  return TOKEN_REASONS.includes(written as TokenReason) ? (written as TokenReason) : 'token_revoked';
 }
 
 function readEnd(text: string): TokenEnd | undefined {
   const [code, at, ...actor] = text.split(US);
-  if (!TOKEN_REASONS.includes(code as TokenReason) || actor.length !== 5 || !isTime(Number(at))) return undefined;
-  return { code: code as TokenReason, at: Number(at), by: readActor(actor) };
+  if (!code || actor.length < 5 || !isTime(toNumber(at))) return undefined;
+  return { code: codeOf(code), at: toNumber(at), by: readActor(actor) };
 }
 
-function readActor([kind, platform, deviceName, policy, reason]: readonly string[]): Actor {
+export function readActor([kind, platform, deviceName, policy, reason]: readonly string[]): Actor {
   return {
-    kind: (kind || 'system') as ActorKind,
+    kind: ACTOR_KINDS.includes(kind as ActorKind) ? (kind as ActorKind) : 'system',
     ...(platform && { platform }),
     ...(deviceName && { deviceName }),
     ...(policy && { policy }),
@@ -209,8 +208,23 @@ function readActor([kind, platform, deviceName, policy, reason]: readonly string
   };
 }
 
+function firstPart(text: string): string {
+  const cut = text.indexOf(US);
+  return cut < 0 ? text : text.slice(0, cut);
+}
+
+/** NaN for what is no number. */
+function toNumber(text: string | undefined): number {
+  return text ? Number(text) : NaN;
+}
+
+function timeOr(text: string | undefined, fallback: number): number {
+  const time = toNumber(text);
+  return isTime(time) ? time : fallback;
+}
+
 /** Whether a Date can show it (ECMA-262, time values); false for what is no number. */
-function isTime(ms: number): boolean {
+export function isTime(ms: number): boolean {
   return Math.abs(ms) <= 8.64e15;
 }
 

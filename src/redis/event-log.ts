@@ -6,7 +6,7 @@ import { Cluster } from 'ioredis';
 import type { EventLog } from '../tokens/event-log.ts';
 import type { Position } from '../tokens/feed-cursor.ts';
 import type { RedisClock } from './clock.ts';
-import { readEvent } from './codec.ts';
+import { readEvent } from './event-codec.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
@@ -25,8 +25,8 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
     async read(shard, after, limit) {
       const from = `(${after.ms}-${after.seq}`;
       const entries = await answerOf(redis.xrange(keys.events(shard), from, '+', 'COUNT', limit));
-      return entries.flatMap(([id, [, packed = '']]) => {
-        const event = readEvent(shard, id, packed);
+      return entries.flatMap(([id, fields]) => {
+        const event = readEvent(shard, id, packedIn(fields));
         return event === undefined ? [] : [{ position: readPosition(id), event }];
       });
     },
@@ -53,6 +53,12 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
       return () => listening.disconnect();
     },
   };
+}
+
+/** Names and values by turns. */
+function packedIn(fields: readonly string[]): string {
+  const at = fields.findIndex((name, index) => index % 2 === 0 && name === 'e');
+  return (at < 0 ? undefined : fields[at + 1]) ?? '';
 }
 
 function readPosition(id: string): Position {

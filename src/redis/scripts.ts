@@ -62,7 +62,7 @@ declare module 'ioredis' {
       ]
     ): Result<
       | ['ROTATED' | 'REPEATED', number, number, number]
-      | ['REUSED' | 'EXPIRED' | 'UNKNOWN', number]
+      | ['REUSED' | 'EXPIRED' | 'UNREADABLE' | 'UNKNOWN', number]
       | ['ENDED', number, string],
       Context
     >;
@@ -77,7 +77,7 @@ declare module 'ioredis' {
         graceMs: number,
         connectionId: string,
       ]
-    ): Result<['RENEWED' | 'KEPT' | 'EXPIRED' | 'UNKNOWN', number] | ['ENDED', number, string], Context>;
+    ): Result<['RENEWED' | 'KEPT' | 'EXPIRED' | 'UNREADABLE' | 'UNKNOWN', number] | ['ENDED', number, string], Context>;
     setUserPolicy(...args: [...Four, ...ScriptContext, policy: string]): Result<['CHANGED', number], Context>;
     putTenant(
       ...args: [

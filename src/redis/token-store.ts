@@ -18,6 +18,7 @@ import type {
 import { readPolicyChoice } from './tenant-store.ts';
 import {
   fieldsOf,
+  isUnreadable,
   loginNameField,
   packActor,
   packDetail,
@@ -26,7 +27,6 @@ import {
   packRenewal,
   readDisplacements,
   readEndCode,
-  readHistoryEntry,
   readToken,
   readTokens,
   readUser,
@@ -34,6 +34,7 @@ import {
   type Fields,
 } from './codec.ts';
 import { answerOf } from './connect.ts';
+import { readHistoryEntry } from './event-codec.ts';
 import { planWrites } from './plan-writes.ts';
 import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
@@ -143,7 +144,13 @@ export function createTokenStore(
 
   function finderOf(user: UserKey, tokenId: TokenId): FindToken {
     const [key, fields] = [keys.tokens(user), fieldsOf(tokenId)];
-    return async () => readToken(user, tokenId, await answerOf(redis.hmget(key, ...fields)));
+    return async () => {
+      const values = await answerOf(redis.hmget(key, ...fields));
+      const token = readToken(user, tokenId, values);
+      // No verdict: another node may know what it says.
+      if (token === undefined && isUnreadable(values)) throw new LatchkeyError('store_unreadable');
+      return token;
+    };
   }
 
   async function renewLease(change: LeaseChange): Promise<LeaseAnswer> {
@@ -154,6 +161,7 @@ export function createTokenStore(
       redis.renewLease(...keysOf(change), ...contextOf(change), tokenId, mode, leaseMs, graceMs, connectionId),
     );
     if (word === 'RENEWED' || word === 'KEPT') return { renewed: word === 'RENEWED' };
+    if (word === 'UNREADABLE') return { renewed: false, unreadable: true };
     if (word === 'ENDED') return { renewed: false, refused: readEndCode(ended ?? '') };
     return { renewed: false, refused: word === 'EXPIRED' ? 'token_expired' : 'token_unknown' };
   }
@@ -171,8 +179,9 @@ export function createTokenStore(
 
     async findByLoginName(user, tokenId, loginName) {
       const name = answerOf(redis.hget(keys.tokens(user), loginNameField(tokenId)));
-      const [token, known] = await Promise.all([finderOf(user, tokenId)(), name]);
-      return known === loginName ? token : undefined;
+      const record = answerOf(redis.hmget(keys.tokens(user), ...fieldsOf(tokenId)));
+      const [values, known] = await Promise.all([record, name]);
+      return known === loginName ? readToken(user, tokenId, values) : undefined;
     },
 
     finderOf,

@@ -10,6 +10,8 @@ export type Connected = UserKey & { readonly tokenId: TokenId; readonly connecti
 export type PresenceResult = {
   readonly renewed: number;
   readonly refused: readonly { readonly tokenId: TokenId; readonly reason: TokenReason }[];
+  /** Absent: all could be read. */
+  readonly unreadable?: readonly TokenId[];
 };
 
 /** Renews the leases of connected tokens, or begins their grace. Two round trips for any number. */
@@ -27,12 +29,14 @@ export function createPresence(store: TokenStore, tenants: TenantStore): Presenc
         return { ...token, release, presence };
       }),
     );
+    const unreadable = tokens.filter((_token, index) => answers[index]?.unreadable).map(({ tokenId }) => tokenId);
     return {
       renewed: answers.filter((answer) => answer.renewed).length,
       refused: answers.flatMap(({ refused }, index) => {
         const tokenId = tokens[index]?.tokenId;
         return refused === undefined || tokenId === undefined ? [] : [{ tokenId, reason: refused }];
       }),
+      ...(unreadable.length > 0 && { unreadable }),
     };
   };
 }

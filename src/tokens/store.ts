@@ -14,7 +14,7 @@ import type { PolicyChoice, TenantConfig } from '../contract/tenant-config.ts';
 import type { TokenReason } from '../contract/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Platform } from '../domain/platform.ts';
-import type { Actor, Cause, Token, TokenId, UserKey } from '../domain/token.ts';
+import type { Actor, Cause, Token, TokenId, Unreadable, UserKey } from '../domain/token.ts';
 import type { WebhookStore } from './webhook-store.ts';
 
 /** A block without an end has `until: null`. Times in milliseconds. */
@@ -37,7 +37,7 @@ export type Snapshot = {
   /** Changes with every change of a token's state and of the user's record. */
   readonly version: string;
   readonly tokens: readonly Token[];
-  readonly unreadable: readonly TokenId[];
+  readonly unreadable: readonly Unreadable[];
   readonly user: UserRecord | undefined;
   /** The user's own policy, which goes before the tenant's. */
   readonly policyOverride: PolicyChoice | undefined;
@@ -100,7 +100,8 @@ export type LeaseChange = UserKey & {
   readonly presence: { readonly leaseMs: number; readonly graceMs: number } | undefined;
 };
 
-export type LeaseAnswer = { readonly renewed: boolean; readonly refused?: TokenReason };
+/** Neither renewed nor refused: nothing was to be done, or the record cannot be read. */
+export type LeaseAnswer = { readonly renewed: boolean; readonly refused?: TokenReason; readonly unreadable?: boolean };
 
 /** `renewed`: what is in force now, by this call or, within the grace, by the one before it. */
 export type RotationResult =
@@ -119,7 +120,7 @@ export type TokenStore = {
   update<D extends Decision>(from: Snapshot, user: UserKey, decide: (state: Snapshot) => Promise<D>): Promise<D>;
   /** The tokens alone; one round trip. */
   list(user: UserKey): Promise<readonly Token[]>;
-  /** One token, whatever its state; one round trip. */
+  /** One token, whatever its state; one round trip. Throws `store_unreadable` for one that this version cannot read. */
   find(user: UserKey, tokenId: TokenId): Promise<Token | undefined>;
   /** One token, if the user got it by that login name; one round trip. */
   findByLoginName(user: UserKey, tokenId: TokenId, loginName: string): Promise<Token | undefined>;

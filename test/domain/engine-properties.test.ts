@@ -61,12 +61,15 @@ describe(`a plan, whatever the policy, the tokens and the login (seed ${SEED})`,
     });
   });
 
-  it('deletes all that is expired or unreadable, and has a ground for exactly the active tokens that it ends', () => {
+  it('deletes all that is expired, also what cannot be read, and has a ground for exactly the active tokens that it ends', () => {
     always(inputs, (input) => {
       const plan = resolve(input);
       if (plan.declined) return;
       const gone = input.tokens.filter((token) => token.expiresAt <= NOW).map((token) => token.tokenId);
-      for (const tokenId of [...gone, ...(input.unreadable ?? [])]) expect(plan.delete.has(tokenId)).toBe(true);
+      for (const tokenId of gone) expect(plan.delete.has(tokenId)).toBe(true);
+      for (const { tokenId, endsAt = Infinity } of input.unreadable ?? []) {
+        expect(plan.delete.has(tokenId)).toBe(endsAt <= NOW);
+      }
       const active = input.tokens.filter((token) => isActive(token, NOW)).map((token) => token.tokenId);
       const ended = [...plan.delete.keys(), ...plan.kick.keys(), ...plan.replace.keys()];
       expect([...plan.grounds.keys()].toSorted()).toEqual(ended.filter((id) => active.includes(id)).toSorted());
@@ -262,7 +265,11 @@ const inputs: fc.Arbitrary<ResolveInput> = numbered
         deviceId: fc.constantFrom(...DEVICES, 'new', 'new'),
         evict: fc.subarray(tokens.map((one) => one.tokenId)).map((all) => all.slice(0, 2)),
       }),
-      unreadable: fc.subarray(['broken-1', 'broken-2', 'broken-3']),
+      unreadable: fc.subarray([
+        { tokenId: 'broken-1' },
+        { tokenId: 'broken-2', endsAt: NOW },
+        { tokenId: 'broken-3', endsAt: NOW + 1 },
+      ]),
       maxTokens: fc.integer({ min: 1, max: 8 }),
       platforms: fc.constant(platforms),
       now: fc.constant(NOW),

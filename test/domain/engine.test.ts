@@ -8,7 +8,7 @@ import type { Plan } from '../../src/domain/plan.ts';
 import { createPlatforms, type Platform } from '../../src/domain/platform.ts';
 import { allows, HARD_CAP, matches, resolve, UNKNOWN_PLATFORM } from '../../src/domain/policies/engine.ts';
 import { presets } from '../../src/domain/policies/presets.ts';
-import { isLapsed, type Token } from '../../src/domain/token.ts';
+import { isLapsed, type Token, type Unreadable } from '../../src/domain/token.ts';
 
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
@@ -167,7 +167,7 @@ describe('victim: who leaves first', () => {
   });
 });
 
-describe('step 1: expired and unreadable records are deleted', () => {
+describe('step 1: expired records are deleted', () => {
   it.each([
     { held: ['ios@1 expired', 'web@2'], login: 'ios', outcome: 'delete ios@1' },
     { held: ['ios@1 idle'], login: 'web', outcome: 'delete ios@1' },
@@ -178,9 +178,14 @@ describe('step 1: expired and unreadable records are deleted', () => {
     expect(outcomeOf({ policy: presetOf('one-per-platform'), held, login })).toBe(outcome);
   });
 
-  it('lists an unreadable record under a platform that none is named like', () => {
-    const plan = planOf({ policy: NO_LIMITS, held: ['ios@1'], login: 'ios', unreadable: ['broken'] });
-    expect(plan.delete).toEqual(new Map([['broken', UNKNOWN_PLATFORM]]));
+  it('lists an unreadable record that is over under a platform that none is named like', () => {
+    const unreadable = [
+      { tokenId: 'over', endsAt: NOW },
+      { tokenId: 'later', endsAt: NOW + 1 },
+      { tokenId: 'not known' },
+    ];
+    const plan = planOf({ policy: NO_LIMITS, held: ['ios@1'], login: 'ios', unreadable });
+    expect(plan.delete).toEqual(new Map([['over', UNKNOWN_PLATFORM]]));
     expect(platforms.has(UNKNOWN_PLATFORM)).toBe(false);
     expect(plan.grounds.size).toBe(0);
   });
@@ -324,7 +329,12 @@ describe('step 5: decline limits, in the group that the login joins', () => {
       { match: { platforms: ['ios'] }, countBy: 'all', max: 1, overflow: 'decline' },
       { match: {}, countBy: 'all', max: 1, overflow: 'decline' },
     );
-    const plan = planOf({ policy, held: ['ios@1 lapsed', 'web@2', 'tv@3 expired'], login: 'ios', unreadable: ['x'] });
+    const plan = planOf({
+      policy,
+      held: ['ios@1 lapsed', 'web@2', 'tv@3 expired'],
+      login: 'ios',
+      unreadable: [{ tokenId: 'x', endsAt: NOW }],
+    });
     expect(written(plan)).toBe('declined by web@2');
     expect([plan.kick.size, plan.delete.size, plan.replace.size, plan.grounds.size]).toEqual([0, 0, 0, 0]);
   });
@@ -407,7 +417,7 @@ type Case = {
   readonly login: Platform;
   readonly deviceId?: string;
   readonly evict?: readonly string[];
-  readonly unreadable?: readonly string[];
+  readonly unreadable?: readonly Unreadable[];
   readonly maxTokens?: number;
 };
 

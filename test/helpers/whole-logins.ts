@@ -2,7 +2,8 @@
 import { expect } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { stateOf } from '../../src/domain/token.ts';
-import { readEvent, readTokens } from '../../src/redis/codec.ts';
+import { readTokens } from '../../src/redis/codec.ts';
+import { readEvent } from '../../src/redis/event-codec.ts';
 import type { Keys } from '../../src/redis/keys.ts';
 
 /** Every login is there with its kick and both of their events, in order; the ids of the user's tokens, oldest first. */

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Event } from '../../src/contract/events.ts';
-import { readEvent } from '../../src/redis/codec.ts';
+import { readEvent } from '../../src/redis/event-codec.ts';
 import {
   asAdmin,
   asGateway,

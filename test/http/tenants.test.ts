@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConfigError, loadConfig } from '../../src/config.ts';
-import { readEvent } from '../../src/redis/codec.ts';
+import { readEvent } from '../../src/redis/event-codec.ts';
 import { asAdmin, bearer, issue, listTokens } from '../helpers/calls.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 import { testPrefix } from '../helpers/test-redis.ts';

@@ -15,7 +15,7 @@ import { allows, matches } from '../../src/domain/policies/engine.ts';
 import { presets } from '../../src/domain/policies/presets.ts';
 import { expiryOf, stateOf, type Token, type TokenId, type UserKey } from '../../src/domain/token.ts';
 import { createRedisClock } from '../../src/redis/clock.ts';
-import { readEvent } from '../../src/redis/codec.ts';
+import { readEvent } from '../../src/redis/event-codec.ts';
 import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
 import { openStore } from '../../src/redis/open-store.ts';
 import { createLogin, type LoginRequest } from '../../src/tokens/login.ts';

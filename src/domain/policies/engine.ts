@@ -5,7 +5,7 @@
 import type { Limit, Match, Policy } from '../../contract/policy.ts';
 import type { Ground, Plan } from '../plan.ts';
 import { ADMIN_PLATFORM, type Platform, type Platforms } from '../platform.ts';
-import { isActive, isLapsed, stateOf, type Token, type TokenId } from '../token.ts';
+import { isActive, isLapsed, stateOf, type Token, type TokenId, type Unreadable } from '../token.ts';
 
 /** Name that a kick beyond MAX_TOKENS_PER_USER stands under. */
 export const HARD_CAP = 'hard-cap';
@@ -23,8 +23,7 @@ export type Incoming = {
 export type ResolveInput = {
   readonly incoming: Incoming;
   readonly tokens: readonly Token[];
-  /** Fields that hold no readable token. */
-  readonly unreadable?: readonly TokenId[];
+  readonly unreadable?: readonly Unreadable[];
   readonly policy: Policy;
   readonly platforms: Platforms;
   /** Bounds every policy; admin tokens are counted apart from all others. */
@@ -50,7 +49,7 @@ export function allows(policy: Policy, platform: Platform, platforms: Platforms)
 }
 
 /**
- * Resolves a login, in this order: expired and unreadable records go; the same device's tokens are replaced; evicted
+ * Resolves a login, in this order: expired records go; the same device's tokens are replaced; evicted
  * tokens are kicked; kick and delete limits, each over the whole set; decline limits, only in the group that the login
  * joins; at last the hard cap. The platform must be allowed (`allows`).
  */
@@ -167,7 +166,11 @@ function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput): M
   const expired = tokens.filter((token) => stateOf(token, now) === 'expired' || now >= token.expiresAt);
   return new Map([
     ...expired.toSorted((a, b) => a.seq - b.seq).map((token) => [token.tokenId, token.platform] as const),
-    ...unreadable.toSorted().map((tokenId) => [tokenId, UNKNOWN_PLATFORM] as const),
+    ...unreadable
+      .filter(({ endsAt }) => endsAt !== undefined && now >= endsAt)
+      .map(({ tokenId }) => tokenId)
+      .toSorted()
+      .map((tokenId) => [tokenId, UNKNOWN_PLATFORM] as const),
   ]);
 }
 

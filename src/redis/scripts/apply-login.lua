@@ -15,12 +15,18 @@ local max_tombstones, login_name, forget_count = tonumber(ARGV[14]), ARGV[15], t
 local read_from = 17 + forget_count
 local end_from = read_from + 1 + 3 * tonumber(ARGV[read_from])
 
+-- A later version may have added to what was read.
+local function begins_with(value, known)
+  return value == known or string.sub(value or '', 1, #known + 1) == known .. US
+end
+
 -- Whether a refresh or a use has brought back one that time had ended or loosened. Neither changes the version.
 local function is_any_back()
   for i = read_from + 1, end_from - 1, 3 do
     local id, renewal, seen_at = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local core, renewal_now, seen_now = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s'))
-    if renewal_now ~= renewal or (seen_now or part(core or '', 5)) ~= seen_at then return true end
+    local seen = seen_now and part(seen_now, 1) or part(core or '', 5)
+    if not begins_with(renewal_now, renewal) or seen ~= seen_at then return true end
   end
   return false
 end

@@ -34,6 +34,16 @@ local function part(text, index)
   return string.sub(text, from, to and to - 1)
 end
 
+-- What a later version has written behind so many known parts of a value, to be written behind the new ones; '' if nothing.
+local function added(text, known)
+  local from = 0
+  for _ = 1, known do
+    from = string.find(text or '', US, from + 1, true)
+    if not from then return '' end
+  end
+  return string.sub(text, from)
+end
+
 -- Lets a key live until then, by the clock that NOW is of. Never shortens its life: another node may know already of a
 -- later time.
 local function keep_until(key, ms)

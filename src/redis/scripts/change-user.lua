@@ -11,7 +11,8 @@ local password, block, until_ms, reason = ARGV[6], ARGV[7], tonumber(ARGV[8]), A
 local detail = detail_of(ARGV[10], '')
 
 local function blocked_until()
-  local current = tonumber(redis.call('HGET', USER, 'blockedUntil') or '-1')
+  -- One that cannot be read has no end.
+  local current = tonumber(redis.call('HGET', USER, 'blockedUntil') or '-1') or 0
   if current == 0 or current > NOW then return current end
 end
 

@@ -13,6 +13,9 @@
 -- A lease in <id>:l is one connection's: that which lapses last, then the others, each as "leaseExpiresAt graceMs
 -- connectionId", joined by RS (30). That of a login is nobody's yet and has two parts.
 --
+-- A later version may add parts behind these, and fields beside them. Whoever writes a value anew keeps what it does not
+-- know; a record that cannot be read is ended like any other, but never forgotten before its end is known to have passed.
+--
 -- KEYS of every script: 1 tokens, 2 user, 3 history, 4 event stream (all in one slot)
 -- ARGV of every script: 1 tenant, 2 userId, 3 age of the oldest event kept (ms), 4 life of a history (ms)
 
@@ -59,7 +62,7 @@ end
 -- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
 local function end_token(id, code, event, actor)
   local core, renewal, lease = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':l'))
-  local platform, access_expires_at = part(core, 2), tonumber(part(renewal, 2))
+  local platform, access_expires_at = part(core, 2), tonumber(part(renewal or '', 2))
   if code == '' then
     forget(id)
   else
@@ -70,24 +73,45 @@ local function end_token(id, code, event, actor)
   return platform
 end
 
+-- What is known of a token that has not ended, in numbers: seq, platform, renewal (the parts of <id>:r), seen_at. nil for a
+-- record that cannot be read.
+local function read_token(core, stored, seen)
+  if not core or not stored then return end
+  local parts, renewal = split(core), split(stored)
+  local seq, seen_at = tonumber(parts[1]), tonumber(seen and part(seen, 1) or parts[5])
+  if #parts < 8 or not seq or not seen_at or not tonumber(parts[5]) then return end
+  for i = 1, 5 do
+    if not tonumber(renewal[i]) then return end
+  end
+  return { seq = seq, platform = parts[2], renewal = renewal, seen_at = seen_at }
+end
+
 -- Whether time has ended a token. renewal: the parts of <id>:r; seen_at: <id>:s, else createdAt.
 local function is_expired(renewal, seen_at)
   local idle = tonumber(renewal[5])
   return NOW >= tonumber(renewal[1]) or (idle > 0 and NOW >= seen_at + idle)
 end
 
--- The tokens that are active now, oldest first: id, seq, platform
+-- When nothing of a token can be presented any more, as far as <id>:r can be read.
+local function end_of_life(stored)
+  local expires_at, access_expires_at = tonumber(part(stored or '', 1)), tonumber(part(stored or '', 2))
+  return expires_at and access_expires_at and math.max(expires_at, access_expires_at)
+end
+
+-- The tokens that are active now, oldest first: id, seq, platform. One that cannot be read may be active to another
+-- version, so whatever ends tokens ends it too.
 local function active_tokens()
   local flat, all, found = redis.call('HGETALL', TOKENS), {}, {}
   for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
   for id, core in pairs(all) do
-    if not string.find(id, ':', 1, true) and not all[id .. ':e'] and all[id .. ':r'] then
-      local parts, renewal = split(core), split(all[id .. ':r'])
-      local seq, seen_at = tonumber(parts[1]), tonumber(all[id .. ':s'] or parts[5])
-      -- A record that cannot be read is no active token to anyone; the next login removes it.
-      local readable = seq and seen_at and #parts == 8 and tonumber(renewal[1]) and tonumber(renewal[5])
-      if readable and not is_expired(renewal, seen_at) then
-        found[#found + 1] = { id = id, seq = seq, platform = parts[2] }
+    if not string.find(id, ':', 1, true) and not all[id .. ':e'] then
+      local token = read_token(core, all[id .. ':r'], all[id .. ':s'])
+      if token then
+        if not is_expired(token.renewal, token.seen_at) then
+          found[#found + 1] = { id = id, seq = token.seq, platform = token.platform }
+        end
+      elseif (end_of_life(all[id .. ':r']) or NOW + 1) > NOW then
+        found[#found + 1] = { id = id, seq = tonumber(part(core, 1)) or 0, platform = part(core, 2) }
       end
     end
   end
@@ -103,13 +127,13 @@ local function trim_tombstones(max)
   for field, value in pairs(all) do
     if string.sub(field, -2) == ':e' then
       local id = string.sub(field, 1, -3)
-      ended[#ended + 1] = { id = id, at = tonumber(part(value, 2)), seq = tonumber(part(all[id] or '0', 1)) }
+      ended[#ended + 1] = { id = id, at = tonumber(part(value, 2)) or 0, seq = tonumber(part(all[id] or '0', 1)) or 0 }
     end
   end
   table.sort(ended, function(a, b) return a.at < b.at or (a.at == b.at and a.seq < b.seq) end)
   for i = 1, #ended - max do
     local id = ended[i].id
-    if tonumber(part(all[id .. ':r'] or US .. '0', 2)) <= NOW then forget(id) end
+    if (tonumber(part(all[id .. ':r'] or '', 2)) or NOW + 1) <= NOW then forget(id) end
   end
 end
 

@@ -3,7 +3,7 @@
 -- Input  ARGV 5 tokenId, 6 renew | release, 7 lease (ms; 0 = presence is off), 8 grace (ms), 9 connectionId; a release
 --             of '' is one of all connections
 -- Output RENEWED now | KEPT now: the release of a connection that has no lease | ENDED now (the token's <id>:e)
---        | EXPIRED now | UNKNOWN now
+--        | EXPIRED now | UNREADABLE now | UNKNOWN now
 -- Events none; a new version only when a lapsed token comes back to life
 
 local SEEN_EVERY_MS = 60000
@@ -11,10 +11,11 @@ local MAX_LEASES = 16
 local id, releasing, lease_ms, grace_ms, connection = ARGV[5], ARGV[6] == 'release', tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local core, stored, seen, ended, text = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s', id .. ':e', id .. ':l'))
 
-if not core or not stored then return { 'UNKNOWN', NOW } end
+if not core and not stored then return { 'UNKNOWN', NOW } end
 if ended then return { 'ENDED', NOW, ended } end
-local seen_at = tonumber(seen or part(core, 5))
-if is_expired(split(stored), seen_at) then return { 'EXPIRED', NOW } end
+local token = read_token(core, stored, seen)
+if not token then return { 'UNREADABLE', NOW } end
+if is_expired(token.renewal, token.seen_at) then return { 'EXPIRED', NOW } end
 
 local parts = text and split(text) or {}
 
@@ -22,7 +23,7 @@ local parts = text and split(text) or {}
 local function read_leases()
   local ends, grace = tonumber(parts[1]), tonumber(parts[2])
   -- Without a lease of its own the token has held its seat since it was last seen.
-  if not ends or not grace then return { { ends = seen_at + lease_ms, grace = grace_ms } } end
+  if not ends or not grace then return { { ends = token.seen_at + lease_ms, grace = grace_ms } } end
   local leases = { { ends = ends, grace = grace, connection = parts[3] } }
   for other_ends, other_grace, name in string.gmatch(parts[4] or '', '(%d+) (%d+) ([^\30]*)') do
     leases[#leases + 1] = { ends = tonumber(other_ends), grace = tonumber(other_grace), connection = name }
@@ -51,8 +52,11 @@ local function write_leases(leases)
   end
   local first = leases[last]
   local packed = { integer(first.ends), integer(first.grace), first.connection }
-  if #others > 0 then packed[4] = table.concat(others, '\30') end
-  redis.call('HSET', TOKENS, id .. ':l', table.concat(packed, US))
+  local unknown = added(text, 4)
+  if #others > 0 or unknown ~= '' then
+    packed[3], packed[4] = first.connection or '', table.concat(others, '\30')
+  end
+  redis.call('HSET', TOKENS, id .. ':l', table.concat(packed, US) .. unknown)
 end
 
 local leases = read_leases()
@@ -82,5 +86,7 @@ elseif text then
   -- Should presence be switched on again, a lease of the past must not speak against a token that is in use.
   redis.call('HDEL', TOKENS, id .. ':l')
 end
-if NOW - seen_at >= SEEN_EVERY_MS then redis.call('HSET', TOKENS, id .. ':s', NOW_TEXT) end
+if NOW - token.seen_at >= SEEN_EVERY_MS then
+  redis.call('HSET', TOKENS, id .. ':s', NOW_TEXT .. added(seen, 1))
+end
 return { 'RENEWED', NOW }
