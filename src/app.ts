@@ -99,7 +99,7 @@ export function createApp(deps: AppDeps): App {
   const throttle = createThrottle(deps.stores.attempts);
   const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });
   const refresh = createRefresh({ store, signer, refreshTokens, tenants: deps.stores.tenants, ruleBook });
-  const users = createUsers(deps.stores.users, (password) => passwords.hash(password));
+  const users = createUsers(deps.stores.users, deps.stores.attempts, (password) => passwords.hash(password));
   const webhookRule = createWebhookRule(config.production);
   const tenants = createTenants({ ...deps.stores, ruleBook, webhookRule });
   const presence = createPresence(store, deps.stores.tenants);

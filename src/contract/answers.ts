@@ -8,7 +8,7 @@ import { actorSchema, eventSchema } from './events.ts';
 import { STATES, time } from './messages.ts';
 import { policyChoiceSchema, tenantConfigSchema } from './tenant-config.ts';
 
-const stored = z.string();
+export const stored = z.string();
 
 /** RFC 6749 section 5.1. */
 export const oauthTokenResult = z
@@ -98,7 +98,7 @@ export const conflictSchema = z
   })
   .meta({ id: 'Conflict' });
 
-const tagged = z.object({ tokenId: stored, platform: stored }).meta({ id: 'TaggedToken' });
+export const tagged = z.object({ tokenId: stored, platform: stored }).meta({ id: 'TaggedToken' });
 
 export const planSchema = z
   .object({
@@ -127,23 +127,6 @@ export const tokensResult = z
 export const revokedResult = z.object({ revoked: z.array(tagged) }).meta({ id: 'RevokedResult' });
 
 export const historyResult = z.object({ events: z.array(eventSchema) }).meta({ id: 'HistoryResult' });
-
-export const userSchema = z
-  .object({
-    tenant: stored,
-    userId: stored,
-    createdAt: time,
-    hasPassword: z.boolean(),
-    blocked: z.object({ until: time.optional(), reason: stored.optional(), at: time }).optional(),
-  })
-  .meta({ id: 'User' });
-
-export const usersResult = z
-  .object({ users: z.array(userSchema), next: stored.optional() })
-  .meta({ id: 'UsersResult' });
-export const changeUserResult = z
-  .object({ user: userSchema, revoked: z.array(tagged) })
-  .meta({ id: 'ChangeUserResult' });
 
 export const tenantResult = z
   .object({
@@ -175,10 +158,6 @@ export const webhookResult = z
     refused: z.int().describe('Events that the receiver refused for good, with 400.'),
   })
   .meta({ id: 'WebhookState' });
-
-export const blocksResult = z
-  .object({ blocks: z.array(userSchema), next: stored.optional() })
-  .meta({ id: 'BlocksResult' });
 
 /** RFC 7662 section 2.2; inactive answers carry `reason` and `endedBy` unless they are switched off. */
 export const introspectionResult = z

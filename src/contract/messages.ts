@@ -152,12 +152,19 @@ export const changeUserRequest = z
   .object({
     password: newPassword.optional(),
     blocked: z
-      .object({ until: givenTime.optional().describe('Absent: until it is lifted.'), reason: reason.optional() })
+      .object({
+        until: givenTime.optional().describe('In the future. Absent: until it is lifted.'),
+        reason: reason.optional(),
+      })
       .nullable()
       .optional()
       .describe('null lifts the block.'),
   })
-  .meta({ id: 'ChangeUserRequest' });
+  .refine(
+    ({ password, blocked }) => password !== undefined || blocked !== undefined,
+    'expected password, blocked, or both',
+  )
+  .meta({ id: 'ChangeUserRequest', minProperties: 1 });
 
 export const listUsersQuery = tenantQuery.extend({
   limit: z.coerce.number().int().min(1).max(100).default(50),

@@ -1,8 +1,16 @@
 /**
- * Owns the admin calls on users: create, list, get, change, delete.
+ * Owns the admin calls on users: create, list, get, change, delete, and lift the locks of the throttle.
  */
 import { z } from 'zod';
-import { blocksResult, changeUserResult, revokedResult, userSchema, usersResult } from '../contract/answers.ts';
+import { revokedResult } from '../contract/answers.ts';
+import {
+  blocksResult,
+  changeUserResult,
+  locksResult,
+  userDetailSchema,
+  userSchema,
+  usersResult,
+} from '../contract/user-answers.ts';
 import {
   changeUserRequest,
   createUserRequest,
@@ -10,13 +18,16 @@ import {
   tenantQuery,
   userIdSchema,
 } from '../contract/messages.ts';
-import type { UserRecord } from '../tokens/store.ts';
+import type { Lock, UserRecord } from '../tokens/store.ts';
 import type { Users } from '../tokens/users.ts';
 import { timeView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 
 const userParams = z.object({ userId: userIdSchema });
 const one = '/admin/users/:userId';
+
+const PAGE_ORDER =
+  'In the order of the userIds by code points. `next` is there while more may follow, even from a page that is not full.';
 
 /** @param now time that decides whether a block still holds */
 export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] {
@@ -46,13 +57,12 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
       caller: 'admin',
       query: listUsersQuery,
       responses: {
-        200: { description: 'In order of userId; `next` is there when more may follow.', body: usersResult },
+        200: { description: PAGE_ORDER, body: usersResult },
       },
       errors: [],
       async handle({ query: { tenant, after, limit } }) {
-        const page = await users.list(tenant, after, limit);
-        const next = page.length === limit ? page.at(-1)?.userId : undefined;
-        return { status: 200, body: { users: page.map((user) => userView(user, now())), ...(next && { next }) } };
+        const page = await users.list({ tenant, after, limit });
+        return { status: 200, body: { users: page.users.map((user) => userView(user, now())), next: page.next } };
       },
     }),
     endpoint({
@@ -63,12 +73,11 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
       summary: 'The blocked users of a tenant, a page at a time',
       caller: 'admin',
       query: listUsersQuery,
-      responses: { 200: { description: 'Users whose block holds, in order of userId.', body: blocksResult } },
+      responses: { 200: { description: `Users whose block holds. ${PAGE_ORDER}`, body: blocksResult } },
       errors: [],
       async handle({ query: { tenant, after, limit } }) {
-        const page = await users.blocked(tenant, after, limit);
-        const next = page.length === limit ? page.at(-1)?.userId : undefined;
-        return { status: 200, body: { blocks: page.map((user) => userView(user, now())), ...(next && { next }) } };
+        const page = await users.blocked({ tenant, after, limit });
+        return { status: 200, body: { blocks: page.users.map((user) => userView(user, now())), next: page.next } };
       },
     }),
     endpoint({
@@ -76,14 +85,15 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
       path: one,
       operationId: 'getUser',
       tag: 'admin',
-      summary: 'One user',
+      summary: 'One user, and who is kept out for failed passwords',
       caller: 'admin',
       params: userParams,
       query: tenantQuery,
-      responses: { 200: { description: 'The user.', body: userSchema } },
+      responses: { 200: { description: 'The user.', body: userDetailSchema } },
       errors: ['not_found'],
       async handle({ params, query }) {
-        return { status: 200, body: userView(await users.get({ ...query, ...params }), now()) };
+        const { user, locks } = await users.get({ ...query, ...params });
+        return { status: 200, body: { ...userView(user, now()), locks: locks.map(lockView) } };
       },
     }),
     endpoint({
@@ -97,7 +107,7 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
       query: tenantQuery,
       body: changeUserRequest,
       responses: { 200: { description: 'The user, and the tokens that this ended.', body: changeUserResult } },
-      errors: ['overloaded'],
+      errors: ['not_found', 'overloaded'],
       async handle({ params, query, body: { password, blocked } }) {
         const { user, ended } = await users.change(
           { ...query, ...params },
@@ -122,6 +132,23 @@ export function adminUserEndpoints(users: Users, now: () => number): Endpoint[] 
       errors: ['not_found'],
       async handle({ params, query }) {
         return { status: 200, body: { revoked: await users.remove({ ...query, ...params }) } };
+      },
+    }),
+    endpoint({
+      method: 'delete',
+      path: `${one}/locks`,
+      operationId: 'liftLocks',
+      tag: 'admin',
+      summary: 'Lift the locks that failed passwords led to, also of a name without a record',
+      caller: 'admin',
+      params: userParams,
+      query: tenantQuery,
+      responses: {
+        200: { description: 'The locks that this lifted; failures and attempts are forgotten.', body: locksResult },
+      },
+      errors: [],
+      async handle({ params, query }) {
+        return { status: 200, body: { lifted: (await users.liftLocks({ ...query, ...params })).map(lockView) } };
       },
     }),
   ];
@@ -151,4 +178,8 @@ function userView(user: UserRecord, now: number) {
       },
     }),
   };
+}
+
+function lockView({ by, network, until, failures }: Lock) {
+  return { by, ...(network !== undefined && { network }), until: timeView(until), failures };
 }

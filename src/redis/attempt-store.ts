@@ -3,32 +3,40 @@
  */
 import { createHash } from 'node:crypto';
 import { networkOf } from '../addresses.ts';
-import type { Attempt, AttemptStore, ThrottleSettings } from '../tokens/store.ts';
-import type { UserScope } from './user-scope.ts';
+import type { Attempt, AttemptStore, Lock, ThrottleSettings } from '../tokens/store.ts';
+import type { Fields } from './codec.ts';
+import { readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
+/** Kinds of failure: of strangers, of those from one network, of one known device. */
 const STRANGER = 's';
+const NETWORK = 'n';
+const DEVICE = 'd';
+const LOCK_END = 'l:';
 
-export function createAttemptStore({ redis, keys, run }: UserScope, settings: ThrottleSettings): AttemptStore {
-  const { lockMs, longestLockMs, memoryMs, windowMs } = settings;
+/** Guesses may come from many networks, but nobody else's lock keeps an owner out before there have been so many more. */
+const ALL_NETWORKS_FACTOR = 10;
 
-  async function fail(key: string, kind: string, firstToLock: number): Promise<number> {
+export function createAttemptStore({ redis, keys, clock, run }: UserScope, settings: ThrottleSettings): AttemptStore {
+  const { lockMs, longestLockMs, memoryMs, windowMs, userFailures, addressFailures } = settings;
+
+  /** @param kinds kind, number of its failure that locks first, kind, number, …; 0 = off */
+  async function fail(key: string, firstToLock: number, ...kinds: (string | number)[]): Promise<number> {
     if (firstToLock === 0) return 0;
-    return (await run(() => redis.countFailure(key, kind, firstToLock, lockMs, longestLockMs, memoryMs)))[2];
+    return (await run(() => redis.countFailure(key, lockMs, longestLockMs, memoryMs, ...kinds)))[2];
   }
 
   return {
     async begin({ user, address, deviceId }) {
+      const network = networkOf(address);
+      const kinds = [STRANGER, NETWORK + network, deviceKind(deviceId)];
       const [ofUser, ofAddress] = await Promise.all([
-        run(() =>
-          redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, '', STRANGER, deviceKind(deviceId)),
-        ),
-        run(() =>
-          redis.countAttempt(keys.addressAttempts(networkOf(address)), settings.addressLogins, windowMs, '', STRANGER),
-        ),
+        run(() => redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, '', ...kinds)),
+        run(() => redis.countAttempt(keys.addressAttempts(network), settings.addressLogins, windowMs, '', STRANGER)),
       ]);
-      const [userRate = 0, userLock = 0, deviceLock = 0] = ofUser[2];
+      const [userRate = 0, userLock = 0, networkLock = 0, deviceLock = 0] = ofUser[2];
       const [addressRate = 0, addressLock = 0] = ofAddress[2];
-      return { rate: Math.max(userRate, addressRate), user: userLock, address: addressLock, device: deviceLock };
+      const rate = Math.max(userRate, addressRate);
+      return { rate, user: userLock, userHere: networkLock, address: addressLock, device: deviceLock };
     },
 
     async beginKnown({ user, deviceId }) {
@@ -38,17 +46,41 @@ export function createAttemptStore({ redis, keys, run }: UserScope, settings: Th
     },
 
     async fail({ user, address, deviceId }: Attempt, isKnownDevice) {
-      if (isKnownDevice) return fail(keys.attempts(user), deviceKind(deviceId), settings.userFailures);
+      const ofUser = keys.attempts(user);
+      if (isKnownDevice) return fail(ofUser, userFailures, deviceKind(deviceId), userFailures);
+      const network = networkOf(address);
+      const ofAll = [STRANGER, userFailures * ALL_NETWORKS_FACTOR];
       const locks = await Promise.all([
-        fail(keys.attempts(user), STRANGER, settings.userFailures),
-        fail(keys.addressAttempts(networkOf(address)), STRANGER, settings.addressFailures),
+        fail(ofUser, userFailures, NETWORK + network, userFailures, ...ofAll),
+        fail(keys.addressAttempts(network), addressFailures, STRANGER, addressFailures),
       ]);
       return Math.max(...locks);
+    },
+
+    locks: async (user) => locksIn(await readHash(redis, keys.attempts(user)), clock.now()),
+
+    async lift(user) {
+      const [, now, counters] = await run(() => redis.liftLocks(keys.attempts(user)));
+      return locksIn(readFlatHash(counters), now);
     },
   };
 }
 
+function locksIn(counters: Fields, now: number): Lock[] {
+  return [...counters]
+    .filter(([field, until]) => field.startsWith(LOCK_END) && Number(until) > now)
+    .map(([field, until]) => {
+      const kind = field.slice(LOCK_END.length);
+      return { ...whoseLock(kind), until: Number(until), failures: Number(counters.get(`f:${kind}`) ?? 0) };
+    });
+}
+
+function whoseLock(kind: string): Pick<Lock, 'by' | 'network'> {
+  if (kind === STRANGER) return { by: 'all_networks' };
+  return kind.startsWith(NETWORK) ? { by: 'network', network: kind.slice(NETWORK.length) } : { by: 'device' };
+}
+
 /** A field of bounded length for any device. */
 function deviceKind(deviceId: string): string {
-  return `d${createHash('sha256').update(deviceId).digest('base64url').slice(0, 16)}`;
+  return `${DEVICE}${createHash('sha256').update(deviceId).digest('base64url').slice(0, 16)}`;
 }

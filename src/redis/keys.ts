@@ -21,9 +21,9 @@ export type Keys = {
   history(user: UserKey): string;
   /** Stream: the events of a shard. Trimmed by age, and expires. */
   events(shard: number): string;
-  /** Sorted set: the users of a shard, as {@link Keys.member}. No expiry. */
+  /** Sorted set: the users of a shard, as {@link Keys.listed}. No expiry. */
   users(shard: number): string;
-  /** Sorted set: the blocked users of a shard, as {@link Keys.member}. No expiry. */
+  /** Sorted set: the blocked users of a shard, as {@link Keys.listed}. No expiry. */
   blocked(shard: number): string;
   /** Hash: failed and counted logins of a user. Expires. */
   attempts(user: UserKey): string;
@@ -41,12 +41,14 @@ export type Keys = {
   settings(): string;
   /** Sorted set: the largest figures that were ever in force in this deployment. No expiry. */
   longest(): string;
-  /** Name of a user within the index of its shard; sorts by tenant, then user. */
+  /** Name of a user within keys; older versions had it in indexes too. */
   member(user: UserKey): string;
-  /** Start of the members of one tenant. */
-  memberPrefix(tenant: string): string;
-  /** The user that a member names. */
-  userOf(member: string): UserKey;
+  /** Name of a user in an index: sorts by tenant, then by the code points of the userId, as bytes of UTF-8 do. */
+  listed(user: UserKey): string;
+  /** Where a tenant's names in an index begin and end, as ZRANGE BYLEX takes it; after that user where one is given. */
+  listedRange(tenant: string, after: string | undefined): readonly [from: string, to: string];
+  /** The user whom a name in an index stands for. */
+  userOf(listed: string): UserKey;
 };
 
 /**
@@ -88,10 +90,18 @@ export function createKeys(prefix: string, shards: number): Keys {
     settings: () => `${prefix}:settings`,
     longest: () => `${prefix}:longest`,
     member: memberOf,
-    memberPrefix,
-    userOf: (member) => {
-      const [tenant = '', userId = ''] = member.split(':').map(decodeURIComponent);
-      return { tenant, userId };
+    listed: listedOf,
+    listedRange: (tenant, after) => {
+      const from = after === undefined ? `[${memberPrefix(tenant)}` : `(${listedOf({ tenant, userId: after })}`;
+      // ";" follows on ":".
+      return [from, `(${encodeURIComponent(tenant)};`];
+    },
+    userOf: (listed) => {
+      const end = listed.indexOf(':');
+      return {
+        tenant: decodeURIComponent(listed.slice(0, end)),
+        userId: listed.slice(end + 1).replaceAll('%25', '%'),
+      };
     },
   };
 }
@@ -102,6 +112,11 @@ function memberPrefix(tenant: string): string {
 
 function memberOf({ tenant, userId }: UserKey): string {
   return memberPrefix(tenant) + encodeURIComponent(userId);
+}
+
+/** Only "%" is written in another way, so that what an older version wrote percent-encoded is known by its "%". */
+function listedOf({ tenant, userId }: UserKey): string {
+  return memberPrefix(tenant) + userId.replaceAll('%', '%25');
 }
 
 function hash32(text: string): number {

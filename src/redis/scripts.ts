@@ -106,18 +106,24 @@ declare module 'ioredis' {
       ...args: [key: string, limit: number, windowMs: number, whose: string, ...kinds: string[]]
     ): Result<['ALLOWED', number, number[]], Context>;
     countFailure(
-      ...args: [key: string, kind: string, firstToLock: number, firstMs: number, longestMs: number, memoryMs: number]
+      ...args: [key: string, firstMs: number, longestMs: number, memoryMs: number, ...kinds: (string | number)[]]
     ): Result<['COUNTED', number, number], Context>;
+    liftLocks(...args: [key: string]): Result<['LIFTED', number, Flat], Context>;
+    listUsers(
+      ...args: [index: string, from: string, to: string, count: number, goOn: string]
+    ): Result<['LISTED', number, string[]] | ['RENEWING', number, string], Context>;
     createUser(
-      ...args: [...Four, index: string, ...ScriptContext, member: string, passwordHash: string]
+      ...args: [...Four, index: string, attempts: string, ...ScriptContext, name: string, passwordHash: string]
     ): Result<['CREATED', number, Flat] | ['EXISTS', number], Context>;
     changeUser(
       ...args: [
         ...Four,
         index: string,
         blocks: string,
+        attempts: string,
         ...ScriptContext,
-        member: string,
+        name: string,
+        olderName: string,
         passwordHash: string,
         block: string,
         until: number,
@@ -125,14 +131,16 @@ declare module 'ioredis' {
         actor: string,
         ...revoke: string[],
       ]
-    ): Result<['CHANGED', number, Flat, Flat], Context>;
+    ): Result<['CHANGED', number, Flat, Flat] | ['PAST' | 'UNKNOWN', number], Context>;
     deleteUser(
       ...args: [
         ...Four,
         index: string,
         blocks: string,
+        attempts: string,
         ...ScriptContext,
-        member: string,
+        name: string,
+        olderName: string,
         code: string,
         event: string,
         actor: string,
@@ -155,9 +163,10 @@ const SCRIPTS = [
   { command: 'rotateRefresh', file: 'rotate-refresh', heads: USER, keys: 4, flags: '' },
   { command: 'touchToken', file: 'touch-token', heads: USER, keys: 4, flags: '' },
   { command: 'renewLease', file: 'renew-lease', heads: USER, keys: 4, flags: '' },
-  { command: 'createUser', file: 'create-user', heads: USER, keys: 5, flags: '' },
-  { command: 'changeUser', file: 'change-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
-  { command: 'deleteUser', file: 'delete-user', heads: USER, keys: 6, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'listUsers', file: 'list-users', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'createUser', file: 'create-user', heads: USER, keys: 6, flags: '' },
+  { command: 'changeUser', file: 'change-user', heads: USER, keys: 7, flags: ALLOWED_OUT_OF_MEMORY },
+  { command: 'deleteUser', file: 'delete-user', heads: USER, keys: 7, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'setUserPolicy', file: 'set-user-policy', heads: USER, keys: 4, flags: '' },
   { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 3, flags: '' },
   { command: 'takeWebhook', file: 'take-webhook', heads: BASE, keys: 2, flags: ALLOWED_OUT_OF_MEMORY },
@@ -166,6 +175,7 @@ const SCRIPTS = [
   { command: 'forgetWebhook', file: 'forget-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'countAttempt', file: 'count-attempt', heads: BASE, keys: 1, flags: '' },
   { command: 'countFailure', file: 'count-failure', heads: BASE, keys: 1, flags: '' },
+  { command: 'liftLocks', file: 'lift-locks', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
 ] as const;
 
 /** Gives the client one command a script (sent by digest, in full when Redis does not have it yet). */

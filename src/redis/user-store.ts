@@ -3,32 +3,71 @@
  * Must not know passwords, only their hashes.
  */
 import { CAUSES, type Actor, type UserKey } from '../domain/token.ts';
-import { isBlocked, type UserChange, type UserRecord, type UserStore } from '../tokens/store.ts';
+import {
+  isBlocked,
+  type ListRequest,
+  type UserChange,
+  type UserPage,
+  type UserRecord,
+  type UserStore,
+} from '../tokens/store.ts';
 import { packActor, readUser } from './codec.ts';
-import { answerOf } from './connect.ts';
 import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
+
+/** Key of a shard's index. */
+type IndexOf = (shard: number) => string;
+
+/** Reads of an index for one page: those who are in it and not wanted, or not there any more, must not make it endless. */
+const MOST_READS = 20;
 
 export function createUserStore(scope: UserScope): UserStore {
   const { redis, keys, clock, turns, keysOf, contextOf, run } = scope;
-  const fiveKeysOf = (user: UserKey) => [...keysOf(user), keys.users(keys.shardOf(user))] as const;
-  const sixKeysOf = (user: UserKey) => [...fiveKeysOf(user), keys.blocked(keys.shardOf(user))] as const;
+  const usersOf = (user: UserKey) => keys.users(keys.shardOf(user));
+  const allKeysOf = (user: UserKey) =>
+    [...keysOf(user), usersOf(user), keys.blocked(keys.shardOf(user)), keys.attempts(user)] as const;
+  const namesOf = (user: UserKey) => [keys.listed(user), keys.member(user)] as const;
 
   async function find(user: UserKey): Promise<UserRecord | undefined> {
     return readUser(user, await readHash(redis, keys.user(user)));
   }
 
-  /** Users of an index in the order of their userIds: as many of each shard as are wanted of all. */
-  async function page(index: (shard: number) => string, tenant: string, after: string | undefined, limit: number) {
-    const prefix = keys.memberPrefix(tenant);
-    const from = after === undefined ? `[${prefix}` : `(${keys.member({ tenant, userId: after })}`;
-    const to = `(${prefix}\u00FF`;
+  async function namesIn(index: string, [from, to]: readonly [string, string], count: number): Promise<string[]> {
+    let goOn = '-';
+    for (;;) {
+      const reply = await run(() => redis.listUsers(index, from, to, count, goOn));
+      if (reply[0] === 'LISTED') return reply[2];
+      goOn = reply[2];
+    }
+  }
+
+  /** The next users of an index in its order: as many of each shard as are wanted of all. */
+  async function next(index: IndexOf, tenant: string, after: string | undefined, count: number): Promise<UserKey[]> {
+    const range = keys.listedRange(tenant, after);
     const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
-    const pages = await answerOf(
-      Promise.all(shards.map((shard) => redis.zrange(index(shard), from, to, 'BYLEX', 'LIMIT', 0, limit))),
-    );
-    const members = pages.flat().toSorted().slice(0, limit);
-    const records = await Promise.all(members.map((member) => find(keys.userOf(member))));
-    return records.filter((record) => record !== undefined);
+    const names = (await Promise.all(shards.map((shard) => namesIn(index(shard), range, count)))).flat();
+    const inOrder = names.map((name) => Buffer.from(name)).toSorted((one, other) => one.compare(other));
+    return inOrder.slice(0, count).map((name) => keys.userOf(name.toString()));
+  }
+
+  /** Where a page ends follows from the index: whoever is in it alone, or not wanted, is passed over and ends nothing. */
+  async function page(
+    index: IndexOf,
+    { tenant, after, limit }: ListRequest,
+    isWanted: (record: UserRecord) => boolean,
+  ): Promise<UserPage> {
+    const found: UserRecord[] = [];
+    let last = after;
+    for (let reads = 0; reads < MOST_READS; reads += 1) {
+      const users = await next(index, tenant, last, limit);
+      const records = await Promise.all(users.map(find));
+      for (const [at, record] of records.entries()) {
+        last = users[at]?.userId;
+        if (record !== undefined && isWanted(record)) found.push(record);
+        if (found.length === limit) return { users: found, next: last };
+      }
+      if (users.length < limit) return { users: found };
+    }
+    return { users: found, next: last };
   }
 
   return {
@@ -36,24 +75,32 @@ export function createUserStore(scope: UserScope): UserStore {
 
     async create(user, passwordHash) {
       const reply = await run(() =>
-        redis.createUser(...fiveKeysOf(user), ...contextOf(user), keys.member(user), passwordHash),
+        redis.createUser(
+          ...keysOf(user),
+          usersOf(user),
+          keys.attempts(user),
+          ...contextOf(user),
+          keys.listed(user),
+          passwordHash,
+        ),
       );
       return reply[0] === 'CREATED' ? readUser(user, readFlatHash(reply[2])) : undefined;
     },
 
-    list: (tenant, after, limit) => page((shard) => keys.users(shard), tenant, after, limit),
+    list: (request) =>
+      page(
+        (shard) => keys.users(shard),
+        request,
+        () => true,
+      ),
 
-    async blocked(tenant, after, limit) {
-      const holding: UserRecord[] = [];
-      let from = after;
-      // A block that ran out stays in the index until its user changes, so a page may have to read on.
-      for (;;) {
-        const records = await page((shard) => keys.blocked(shard), tenant, from, limit);
-        holding.push(...records.filter((record) => isBlocked(record, clock.now())));
-        from = records.at(-1)?.userId;
-        if (records.length < limit || holding.length >= limit) return holding.slice(0, limit);
-      }
-    },
+    // A block that ran out stays in the index until its user changes.
+    blocked: (request) =>
+      page(
+        (shard) => keys.blocked(shard),
+        request,
+        (record) => isBlocked(record, clock.now()),
+      ),
 
     async setPolicy(user, policy) {
       const text = policy === null ? '' : JSON.stringify(policy);
@@ -62,11 +109,11 @@ export function createUserStore(scope: UserScope): UserStore {
     },
 
     async change(user, change, actor) {
-      const [, , fields, ended] = await run(() =>
+      const reply = await run(() =>
         redis.changeUser(
-          ...sixKeysOf(user),
+          ...allKeysOf(user),
           ...contextOf(user),
-          keys.member(user),
+          ...namesOf(user),
           change.passwordHash ?? '',
           blockWord(change),
           change.block?.until ?? 0,
@@ -75,17 +122,18 @@ export function createUserStore(scope: UserScope): UserStore {
           ...revocation(change, actor),
         ),
       );
+      if (reply[0] !== 'CHANGED') return { kind: reply[0] === 'PAST' ? 'past' : 'unknown' };
       turns.changed(keys.member(user));
-      const record = readUser(user, readFlatHash(fields));
+      const record = readUser(user, readFlatHash(reply[2]));
       if (record === undefined) throw new Error('a user that was just changed has no readable record');
-      return { user: record, ended: readEnded(ended) };
+      return { kind: 'changed', user: record, ended: readEnded(reply[3]) };
     },
 
     async remove(user, actor) {
       const { code, event } = CAUSES.revoke;
       const packed = packActor({ ...actor, reason: 'user_deleted' });
       const reply = await run(() =>
-        redis.deleteUser(...sixKeysOf(user), ...contextOf(user), keys.member(user), code, event, packed),
+        redis.deleteUser(...allKeysOf(user), ...contextOf(user), ...namesOf(user), code, event, packed),
       );
       turns.changed(keys.member(user));
       return reply[0] === 'DELETED' ? readEnded(reply[2]) : undefined;

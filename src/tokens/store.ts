@@ -144,19 +144,34 @@ export type UserChange = {
   readonly block?: { readonly until: number | null; readonly reason: string } | null;
 };
 
+/** Users of a tenant in the order of their userIds by code points, from after `after`, at most `limit`. */
+export type ListRequest = { readonly tenant: string; readonly after?: string | undefined; readonly limit: number };
+
+/** `next` is there while more may follow, also when no user of the page is left to be shown. */
+export type UserPage = { readonly users: readonly UserRecord[]; readonly next?: string | undefined };
+
 /** Users of the built-in password directory, and blocks. The guarantees are those above. */
 export type UserStore = {
   /** Undefined when there is one already. */
   create(user: UserKey, passwordHash: string): Promise<UserRecord | undefined>;
   find(user: UserKey): Promise<UserRecord | undefined>;
-  /** Sorted by userId, from after `after`. */
-  list(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
-  /** Makes the record if there is none. A new password or a block ends every token in the same step. */
-  change(user: UserKey, change: UserChange, actor: Actor): Promise<{ user: UserRecord; ended: readonly Ended[] }>;
+  list(request: ListRequest): Promise<UserPage>;
+  /**
+   * Makes the record if there is none. A new password or a block ends every token in the same step. `past`: the block's
+   * end is over; `unknown`: there is no record, and nothing but a block to lift. Both change nothing.
+   */
+  change(
+    user: UserKey,
+    change: UserChange,
+    actor: Actor,
+  ): Promise<
+    | { readonly kind: 'changed'; readonly user: UserRecord; readonly ended: readonly Ended[] }
+    | { readonly kind: 'past' | 'unknown' }
+  >;
   /** Sets the policy of one user; null removes it. Holds from the user's next login. */
   setPolicy(user: UserKey, policy: PolicyChoice | null): Promise<void>;
-  /** Users whose block holds, sorted by userId, from after `after`. */
-  blocked(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
+  /** Users whose block holds. */
+  blocked(request: ListRequest): Promise<UserPage>;
   /** Undefined when there was neither a record nor an active token. */
   remove(user: UserKey, actor: Actor): Promise<readonly Ended[] | undefined>;
 };
@@ -171,7 +186,10 @@ export type TenantStore = {
 
 /** 0 switches a count off. Times in milliseconds. */
 export type ThrottleSettings = {
-  /** The failed password that leads to the first lock: of strangers to one user, from one address, of one known device. */
+  /**
+   * The failed password that leads to the first lock: of strangers to one user from one network (and ten times as many from
+   * all of them), from one address to anybody, of one known device.
+   */
   readonly userFailures: number;
   readonly addressFailures: number;
   /** The first lock; each further failure doubles it, up to the longest. */
@@ -189,11 +207,20 @@ export type ThrottleSettings = {
 export type AttemptWaits = {
   /** Until the user's or the address' rate allows one more. */
   readonly rate: number;
-  /** Until the lock ends that strangers' failures led to. */
+  /** Until the lock ends that strangers' failures led to: from all networks, from this one, by this address at anybody. */
   readonly user: number;
+  readonly userHere: number;
   readonly address: number;
   /** Until the lock of this known device ends. */
   readonly device: number;
+};
+
+/** A lock on a user: for strangers from all networks, for strangers from one, or for one known device. Time in ms. */
+export type Lock = {
+  readonly by: 'all_networks' | 'network' | 'device';
+  readonly network?: string;
+  readonly until: number;
+  readonly failures: number;
 };
 
 /** Whose failures are counted together. */
@@ -206,6 +233,10 @@ export type AttemptStore = {
   beginKnown(attempt: Attempt): Promise<number>;
   /** Counts a failed password: of a known device alone, or of a stranger against user and address; ms the lock lasts. */
   fail(attempt: Attempt, isKnownDevice: boolean): Promise<number>;
+  /** Locks that hold; one round trip. */
+  locks(user: UserKey): Promise<readonly Lock[]>;
+  /** Forgets the user's failures, and answers the locks that this lifted; one round trip. */
+  lift(user: UserKey): Promise<readonly Lock[]>;
 };
 
 /** All that is stored. */

@@ -1,5 +1,6 @@
 /**
- * Owns who may try a password now. Failures of strangers lock the user and the address for them; a device that proves it
+ * Owns who may try a password now. Failures of strangers lock the user and the address for them, the user from their own network
+ * first; a device that proves it
  * belongs to the user has counters of its own, so nobody can lock the owner out. Must not know how counters are kept.
  */
 import { LatchkeyError } from '../contract/errors.ts';
@@ -19,10 +20,10 @@ export function createThrottle(attempts: AttemptStore): Throttle {
   return {
     begin: (attempt) => attempts.begin(attempt),
 
-    async assertFree(attempt, { rate, user, address, device }, isKnownDevice) {
+    async assertFree(attempt, { rate, user, userHere, address, device }, isKnownDevice) {
       // Strangers may have used up the common rate: a known device then goes by its own, a round trip more.
       const ownRate = isKnownDevice && rate > 0 ? await attempts.beginKnown(attempt) : rate;
-      const waitMs = Math.max(ownRate, ...(isKnownDevice ? [device] : [user, address]));
+      const waitMs = Math.max(ownRate, ...(isKnownDevice ? [device] : [user, userHere, address]));
       if (waitMs > 0) throw tooManyAttempts(waitMs);
     },
 

@@ -1,10 +1,10 @@
 /**
- * Owns what admins do with users: records, passwords, blocks. Must not know HTTP or Redis.
+ * Owns what admins do with users: records, passwords, blocks, locks of the throttle. Must not know HTTP or Redis.
  */
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Actor, UserKey } from '../domain/token.ts';
 import type { HashPassword } from './credentials.ts';
-import type { Ended, UserRecord, UserStore } from './store.ts';
+import type { AttemptStore, Ended, ListRequest, Lock, UserPage, UserRecord, UserStore } from './store.ts';
 
 const ADMIN: Actor = { kind: 'admin' };
 
@@ -14,20 +14,25 @@ export type Users = {
   /** `already_exists` when there is a record. */
   create(user: UserKey, password: string): Promise<UserRecord>;
   /** `not_found` without a record. */
-  get(user: UserKey): Promise<UserRecord>;
-  list(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
+  get(user: UserKey): Promise<{ readonly user: UserRecord; readonly locks: readonly Lock[] }>;
+  list(request: ListRequest): Promise<UserPage>;
   /** Users whose block holds. */
-  blocked(tenant: string, after: string | undefined, limit: number): Promise<readonly UserRecord[]>;
-  /** Makes the record if there is none. A new password or a block ends every token of the user; null lifts a block. */
+  blocked(request: ListRequest): Promise<UserPage>;
+  /**
+   * Makes the record if there is none. A new password or a block ends every token of the user; null lifts a block, and is
+   * `not_found` without a record. `invalid_request` for a block whose end is over. A new password lifts all locks.
+   */
   change(
     user: UserKey,
     change: { readonly password?: string; readonly block?: BlockRequest | null },
   ): Promise<{ readonly user: UserRecord; readonly ended: readonly Ended[] }>;
   /** Ends every token too. `not_found` when there was neither a record nor a token. */
   remove(user: UserKey): Promise<readonly Ended[]>;
+  /** Forgets failed passwords, and answers the locks that this lifted. Anybody's: strangers lock whoever they name. */
+  liftLocks(user: UserKey): Promise<readonly Lock[]>;
 };
 
-export function createUsers(store: UserStore, hashPassword: HashPassword): Users {
+export function createUsers(store: UserStore, attempts: AttemptStore, hashPassword: HashPassword): Users {
   return {
     async create(user, password) {
       const created = await store.create(user, await hashPassword(password));
@@ -36,17 +41,17 @@ export function createUsers(store: UserStore, hashPassword: HashPassword): Users
     },
 
     async get(user) {
-      const record = await store.find(user);
+      const [record, locks] = await Promise.all([store.find(user), attempts.locks(user)]);
       if (record === undefined) throw new LatchkeyError('not_found');
-      return record;
+      return { user: record, locks };
     },
 
-    list: (tenant, after, limit) => store.list(tenant, after, limit),
-    blocked: (tenant, after, limit) => store.blocked(tenant, after, limit),
+    list: (request) => store.list(request),
+    blocked: (request) => store.blocked(request),
 
     async change(user, { password, block }) {
       const passwordHash = password === undefined ? undefined : await hashPassword(password);
-      return store.change(
+      const answer = await store.change(
         user,
         {
           ...(passwordHash !== undefined && { passwordHash }),
@@ -54,6 +59,9 @@ export function createUsers(store: UserStore, hashPassword: HashPassword): Users
         },
         ADMIN,
       );
+      if (answer.kind === 'changed') return answer;
+      if (answer.kind === 'unknown') throw new LatchkeyError('not_found');
+      throw new LatchkeyError('invalid_request', { detail: 'blocked.until: expected a time in the future' });
     },
 
     async remove(user) {
@@ -61,5 +69,7 @@ export function createUsers(store: UserStore, hashPassword: HashPassword): Users
       if (ended === undefined) throw new LatchkeyError('not_found');
       return ended;
     },
+
+    liftLocks: (user) => attempts.lift(user),
   };
 }

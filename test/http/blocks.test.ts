@@ -109,17 +109,6 @@ describe('T14 a block with an end revokes all, refuses logins until it ends, the
     expect((await issue(node, userId)).body.code).toBe('user_blocked');
   });
 
-  it.each(['2020-01-01T00:00:00Z', '1970-01-01T00:00:00Z', '1969-12-31T23:59:59Z'])(
-    'that has ended already (%s) refuses no login',
-    async (until) => {
-      const userId = newUser();
-      const answer = await changeUser(node, userId, { blocked: { until } });
-      expect(answer.body.user).not.toHaveProperty('blocked');
-      expect((await issue(node, userId)).status).toBe(200);
-      expect(await blockedUsers(node, '?limit=100')).not.toContain(userId);
-    },
-  );
-
   it.each(['tomorrow', '2030-02-30T00:00:00Z', '2030-01-01', 1_900_000_000])(
     'whose end is %p is refused',
     async (until) => {
@@ -280,5 +269,95 @@ describe('D5 blocks survive restarts, are listed and lifted; of two blocks the s
     await changeUser(node, userId, { blocked: {} });
     expect((await validate(node, elsewhere.body.accessToken, 'other')).status).toBe(200);
     expect((await issue(node, userId, {}, 'other')).status).toBe(200);
+  });
+});
+
+const known = async () => {
+  const userId = newUser();
+  await createUser(node, userId);
+  return userId;
+};
+const stored = async (userId: string) => ({
+  record: await node.redis.hgetall(node.keys.user({ tenant: 'default', userId })),
+  events: await eventTypes(node, userId),
+});
+
+describe('F8 a change that is none is told as what it is', () => {
+  it.each(['1969-12-31T23:59:59Z', '1970-01-01T00:00:00Z', '2020-02-02T00:00:00+02:00'])(
+    'a block until %s is refused',
+    async (until) => {
+      const userId = await known();
+      const token = await login(node, userId);
+      const before = await stored(userId);
+      for (const change of [{ blocked: { until } }, { blocked: { until }, password: 'a brand new password' }]) {
+        const { status, body } = await changeUser(node, userId, change);
+        expect([status, body.code, body.detail]).toEqual([
+          400,
+          'invalid_request',
+          'blocked.until: expected a time in the future',
+        ]);
+      }
+      expect(await stored(userId)).toEqual(before);
+      expect(await verdict(node, token.body.accessToken)).toBe('good');
+      const nobody = newUser();
+      expect((await changeUser(node, nobody, { blocked: { until } })).status).toBe(400);
+      expect((await getUser(node, nobody)).status).toBe(404);
+    },
+  );
+
+  it.each([
+    ['a shorter one', { seconds: 600, reason: 'shorter' }],
+    ['the same one', { seconds: 6000, reason: 'first' }],
+  ])('of a block and then %s the answer is what holds, and nothing is told or written', async (_what, second) => {
+    const userId = await known();
+    const first = toBody({ seconds: 6000, reason: 'first' });
+    const { body } = await changeUser(node, userId, first);
+    const { record, events } = await stored(userId);
+    const again = await changeUser(node, userId, second.seconds === 6000 ? first : toBody(second));
+    expect([again.status, again.body]).toEqual([200, { user: body.user, revoked: [] }]);
+    const after = await stored(userId);
+    expect(after.events).toEqual(events);
+    expect({ ...after.record, rev: '' }).toEqual({ ...record, rev: '' });
+  });
+
+  it('another reason for the same block is taken, and told', async () => {
+    const userId = await known();
+    await changeUser(node, userId, { blocked: { reason: 'first' } });
+    const { body } = await changeUser(node, userId, { blocked: { reason: 'second' } });
+    expect(body.user.blocked).toMatchObject({ reason: 'second' });
+    expect((await eventTypes(node, userId)).filter((type) => type === 'user.blocked')).toHaveLength(2);
+  });
+
+  it('lifting a block of nobody is 404 and makes no record', async () => {
+    const userId = newUser();
+    const answer = await changeUser(node, userId, { blocked: null });
+    expect([answer.status, answer.body.code]).toEqual([404, 'not_found']);
+    expect(await stored(userId)).toEqual({ record: {}, events: [] });
+    // A policy alone is no record.
+    await node.api.put(`/admin/users/${userId}/policy`).set(asAdmin).send({ policy: 'no-kick' }).expect(200);
+    expect((await changeUser(node, userId, { blocked: null })).status).toBe(404);
+    expect((await getUser(node, userId)).status).toBe(404);
+    expect((await node.api.get('/admin/users?limit=100').set(asAdmin)).body.users).not.toContainEqual(
+      expect.objectContaining({ userId }),
+    );
+  });
+
+  it('nothing at all is 400 for anybody, and makes no record', async () => {
+    const [nobody, somebody] = [newUser(), await known()];
+    for (const userId of [nobody, somebody]) {
+      const { status, body } = await changeUser(node, userId, {});
+      expect([status, body.code, body.detail]).toEqual([
+        400,
+        'invalid_request',
+        'body: expected password, blocked, or both',
+      ]);
+    }
+    expect(await stored(nobody)).toEqual({ record: {}, events: [] });
+  });
+
+  it('taking away a policy that nobody has leaves no trace', async () => {
+    const userId = newUser();
+    await node.api.delete(`/admin/users/${userId}/policy`).set(asAdmin).expect(200);
+    expect(await stored(userId)).toEqual({ record: {}, events: [] });
   });
 });

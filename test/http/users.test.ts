@@ -43,7 +43,7 @@ describe('user records', () => {
       hasPassword: true,
     });
     expect(outcome(await createUser(service, 'ada'))).toEqual([409, 'already_exists']);
-    expect((await getUser(service, 'ada')).body).toEqual(created.body);
+    expect((await getUser(service, 'ada')).body).toEqual({ ...created.body, locks: [] });
     expect((await deleteUser(service, 'ada')).body).toEqual({ revoked: [] });
     expect(outcome(await getUser(service, 'ada'))).toEqual([404, 'not_found']);
     expect(outcome(await deleteUser(service, 'ada'))).toEqual([404, 'not_found']);

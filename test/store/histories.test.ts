@@ -154,7 +154,7 @@ async function openLane(index: number) {
     keys,
     shift,
     judge,
-    users: createUsers(users, (password) => passwords.hash(password)),
+    users: createUsers(users, attempts, (password) => passwords.hash(password)),
     signOut: createSignOut({ store, refreshTokens, judge, platforms }),
     loginUnder: (policy: Policy) => loginOf(store, policy),
     /** Within one node logins of a user queue; only those of two nodes meet in Redis. */

@@ -1,19 +1,40 @@
--- Counts a failed password. One locks, and each after it for twice as long as the one before, up to a limit.
+-- Counts a failed password, once for each kind. One locks, and each after it for twice as long as the one before, up to a limit.
 --
 -- Input  KEYS 1 the subject's counters (count-attempt.lua)
---        ARGV 1 kind of failure, 2 number of the failure that locks first, 3 first lock (ms), 4 longest lock (ms),
---             5 how long a failure is remembered (ms)
--- Output COUNTED now (ms until the lock ends; 0 = free)
+--        ARGV 1 first lock (ms), 2 longest lock (ms), 3 how long a failure is remembered (ms),
+--             4 … kind of failure, number of the failure that locks first, kind, number, …
+-- Output COUNTED now (ms until the last of these locks ends; 0 = free)
 -- Events none
 
-local kind, first_to_lock, first_ms, longest_ms, memory_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local last = tonumber(redis.call('HGET', KEYS[1], 'a:' .. kind) or '0')
-if NOW - last > memory_ms then redis.call('HDEL', KEYS[1], 'f:' .. kind, 'l:' .. kind) end
-local failures = redis.call('HINCRBY', KEYS[1], 'f:' .. kind, 1)
-redis.call('HSET', KEYS[1], 'a:' .. kind, NOW_TEXT)
-keep_until(KEYS[1], NOW + memory_ms)
-if failures < first_to_lock then return { 'COUNTED', NOW, 0 } end
-local lock_ms = math.min(longest_ms, first_ms * 2 ^ math.min(30, failures - first_to_lock))
-redis.call('HSET', KEYS[1], 'l:' .. kind, integer(NOW + lock_ms))
-keep_until(KEYS[1], NOW + lock_ms)
-return { 'COUNTED', NOW, lock_ms }
+local first_ms, longest_ms, memory_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- There is a kind for every network: beyond so many fields, those that are forgotten are removed.
+local MANY_FIELDS = 400
+
+local function forget_old()
+  local flat = redis.call('HGETALL', KEYS[1])
+  local all = {}
+  for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
+  for field, last in pairs(all) do
+    local kind = string.match(field, '^a:(.*)$')
+    if kind and NOW - tonumber(last) > memory_ms and tonumber(all['l:' .. kind] or '0') <= NOW then
+      redis.call('HDEL', KEYS[1], 'f:' .. kind, 'l:' .. kind, 'a:' .. kind)
+    end
+  end
+end
+
+local function count(kind, first_to_lock)
+  local last = tonumber(redis.call('HGET', KEYS[1], 'a:' .. kind) or '0')
+  if NOW - last > memory_ms then redis.call('HDEL', KEYS[1], 'f:' .. kind, 'l:' .. kind) end
+  local failures = redis.call('HINCRBY', KEYS[1], 'f:' .. kind, 1)
+  redis.call('HSET', KEYS[1], 'a:' .. kind, NOW_TEXT)
+  if failures < first_to_lock then return 0 end
+  local lock_ms = math.min(longest_ms, first_ms * 2 ^ math.min(30, failures - first_to_lock))
+  redis.call('HSET', KEYS[1], 'l:' .. kind, integer(NOW + lock_ms))
+  return lock_ms
+end
+
+if redis.call('HLEN', KEYS[1]) > MANY_FIELDS then forget_old() end
+local longest = 0
+for i = 4, #ARGV, 2 do longest = math.max(longest, count(ARGV[i], tonumber(ARGV[i + 1]))) end
+keep_until(KEYS[1], NOW + math.max(memory_ms, longest))
+return { 'COUNTED', NOW, longest }
