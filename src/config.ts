@@ -2,13 +2,14 @@
  * Owns the settings: the only reader of the settingsSchema. Reports every fault at once; no secret has a default.
  * Must not know what a setting is used for.
  */
-import { readFileSync } from 'node:fs';
 import { isNetworkName } from './addresses.ts';
 import type { Policy } from './contract/policy.ts';
 import { checkPolicy } from './domain/policies/check.ts';
 import { findPreset, presets } from './domain/policies/presets.ts';
 import { createPlatforms, type Platforms } from './domain/platform.ts';
-import { parseRedisUrl, type RedisTarget } from './redis/connect.ts';
+import { readText } from './read-text.ts';
+import { redisTargetOf } from './redis-target.ts';
+import type { RedisTarget } from './redis/redis-url.ts';
 import { contradictions, missingInProduction, namesNearSettings } from './setting-faults.ts';
 import { settingsSchema, type LOG_LEVELS, type Settings } from './settings.ts';
 import { reasonOf } from './system-errors.ts';
@@ -94,9 +95,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const policy = check('LOGIN_POLICY', () =>
     readPolicy(settings.LOGIN_POLICY, settings.MAX_PER_PLATFORM, platforms ?? createPlatforms()),
   );
-  const redis = check('REDIS_URL', () =>
-    settings.REDIS_URL === undefined ? undefined : parseRedisUrl(settings.REDIS_URL),
-  );
+  const redis = redisTargetOf(settings, check);
   const trustProxy = check('TRUST_PROXY', () => readTrustProxy(settings.TRUST_PROXY));
   faults.push(...contradictions(settings));
   const misspelt = namesNearSettings(given);
@@ -194,14 +193,6 @@ function readJson(file: string): unknown {
   } catch {
     // The parser's own message would quote the content, and the wrong file may hold a secret.
     throw new RangeError(`${file} is not valid JSON`);
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new RangeError(`${file} cannot be read: ${reasonOf(error)}`, { cause: error });
   }
 }
 

@@ -4,9 +4,10 @@
  */
 import type { Config } from './config.ts';
 import type { Logger } from './log.ts';
-import { connectRedis, type RedisClient, type RedisTarget } from './redis/connect.ts';
+import { connectRedis, type RedisClient } from './redis/connect.ts';
 import { createDeployment, type Deployment } from './redis/deployment.ts';
 import { openStore, type OpenStore } from './redis/open-store.ts';
+import type { RedisTarget } from './redis/redis-url.ts';
 import { createRedisNews, type RedisNews } from './redis-news.ts';
 import type { LoadedSecrets } from './secrets.ts';
 

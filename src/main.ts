@@ -113,7 +113,7 @@ async function runWorker(socketPath: string | undefined): Promise<void> {
     const config = loadConfig(process.env);
     const log = createLog(config.logLevel).child({ pid: process.pid });
     const loaded = await loadSecrets(config);
-    const target = config.redis ?? { kind: 'socket', path: socketPath ?? '' };
+    const target = config.redis ?? { kind: 'socket', path: socketPath ?? '', db: 0 };
     const serving = serve({ config, loaded, target, log, onMismatch: (error) => void refuse(error) });
     void link.isToDrain.then(async (reason) => {
       await serving.drain({ reason }, link.emptied);

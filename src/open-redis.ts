@@ -2,9 +2,9 @@
  * Owns where Redis is: at the given address, or a server of our own that ends with this process.
  */
 import { ConfigError, type Config } from './config.ts';
-import type { RedisTarget } from './redis/connect.ts';
 import { startEmbedded } from './redis/embedded.ts';
 import { findRedis } from './redis/redis-binary.ts';
+import type { RedisTarget } from './redis/redis-url.ts';
 import { isSystemError, reasonOf } from './system-errors.ts';
 
 export type OpenRedis = {
@@ -23,5 +23,5 @@ export async function openRedis(config: Config, onExit: (error: Error) => void):
       cause: error,
     });
   });
-  return { target: { kind: 'socket', path: embedded.socketPath }, stop: () => embedded.stop() };
+  return { target: { kind: 'socket', path: embedded.socketPath, db: 0 }, stop: () => embedded.stop() };
 }

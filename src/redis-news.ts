@@ -3,7 +3,7 @@
  * over. Must not know what Redis is asked.
  */
 import type { Logger } from './log.ts';
-import type { RedisTarget } from './redis/connect.ts';
+import type { RedisTarget } from './redis/redis-url.ts';
 import { reasonOf } from './system-errors.ts';
 
 /** How often an outage that goes on is told again. */
@@ -21,8 +21,9 @@ const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/^LOADING\b/, 'it is still loading its data'],
   [/^NOAUTH\b/, 'it wants a password, and REDIS_URL has none'],
   [/^WRONGPASS\b/, 'it refuses the user or the password in REDIS_URL'],
+  [/DB index is out of range/, 'it has no database of the number in REDIS_URL'],
   [/^All sentinels are unreachable/, 'no Sentinel can be reached'],
-  [/^Connection is closed/, 'no connection can be made'],
+  [/^Connection is closed|^Stream isn't writeable/, 'no connection can be made'],
 ];
 
 /** @param now milliseconds that only grow */

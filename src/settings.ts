@@ -37,6 +37,12 @@ export const settingsSchema = z.object({
   WORKERS: whole(1, 64, 1),
   KEEP_ALIVE_SECONDS: whole(1, 3600, 75),
   REDIS_URL: z.string().optional(),
+  REDIS_TLS_CA: z.string().min(1).optional(),
+  REDIS_TLS_CERT: z.string().min(1).optional(),
+  REDIS_TLS_KEY: z.string().min(1).optional(),
+  REDIS_SENTINEL_USERNAME: z.string().min(1).optional(),
+  REDIS_SENTINEL_PASSWORD: z.string().min(1).optional(),
+  REDIS_ADDRESS_MAP: z.string().min(1).optional(),
   DATA_DIR: z.string().min(1).default('.latchkey'),
   KEY_PREFIX: z
     .string()

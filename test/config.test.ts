@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConfigError, loadConfig, type Config } from '../src/config.ts';
 import { SETTINGS } from '../src/settings.ts';
 import { presets } from '../src/domain/policies/presets.ts';
-import { parseRedisUrl } from '../src/redis/connect.ts';
+import { parseRedisUrl } from '../src/redis/redis-url.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'latchkey-config-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -176,7 +176,7 @@ describe('R4 an unknown mode or setting value is refused, and the message lists 
     { name: 'TRUST_PROXY', value: 'proxy.example', valid: 'loopback, 10.0.0.0/8' },
     { name: 'TRUST_PROXY', value: 'dead', valid: 'loopback, 10.0.0.0/8' },
     { name: 'TRUST_PROXY', value: '10.0.0.0/33', valid: 'loopback, 10.0.0.0/8' },
-    { name: 'REDIS_URL', value: 'http://redis:6379', valid: 'redis://, rediss://, redis+cluster://h:p,h:p' },
+    { name: 'REDIS_URL', value: 'http://redis:6379', valid: 'redis://host:port/db, redis+cluster://h:p,h:p' },
     { name: 'SHARDS', value: 'many', valid: 'a whole number from 1 to 1024' },
   ])('$name=$value', ({ name, value, valid }) => {
     const [fault, ...more] = faultsOf({ [name]: value });
@@ -330,9 +330,10 @@ describe('production', () => {
   });
 });
 
-describe('REDIS_URL', () => {
+describe('Q4 Q6 Q13 REDIS_URL', () => {
   it.each([
     { url: 'redis://h', target: { kind: 'server', tls: false, host: 'h', port: 6379, db: 0 } },
+    { url: 'REDIS://h', target: { kind: 'server', tls: false, host: 'h', port: 6379, db: 0 } },
     { url: 'redis://h:7000/3', target: { kind: 'server', tls: false, host: 'h', port: 7000, db: 3 } },
     { url: 'redis://h/', target: { kind: 'server', tls: false, host: 'h', port: 6379, db: 0 } },
     { url: 'rediss://h:1', target: { kind: 'server', tls: true, host: 'h', port: 1, db: 0 } },
@@ -346,9 +347,10 @@ describe('REDIS_URL', () => {
       target: { kind: 'server', tls: false, host: 'h', port: 6379, db: 0, password: 'pass:word' },
     },
     {
-      url: 'redis+cluster://u:p@a:7001,b,[::2]:7003',
+      url: 'Rediss+Cluster://u:p@a:7001,b,[::2]:7003/',
       target: {
         kind: 'cluster',
+        tls: true,
         nodes: [
           { host: 'a', port: 7001 },
           { host: 'b', port: 6379 },
@@ -359,15 +361,22 @@ describe('REDIS_URL', () => {
       },
     },
     {
-      url: 'redis+sentinel://a,b:7001/main',
+      url: 'redis+sentinel://a,b:7001/m%20ain/2',
       target: {
         kind: 'sentinel',
+        tls: false,
+        db: 2,
         nodes: [
           { host: 'a', port: 26_379 },
           { host: 'b', port: 7001 },
         ],
-        name: 'main',
+        name: 'm ain',
       },
+    },
+    { url: 'unix:///tmp/redis.sock', target: { kind: 'socket', path: '/tmp/redis.sock', db: 0 } },
+    {
+      url: 'unix://u:p@/tmp/my%20redis.sock?db=3',
+      target: { kind: 'socket', path: '/tmp/my redis.sock', db: 3, username: 'u', password: 'p' },
     },
   ])('$url', ({ url, target }) => {
     expect(parseRedisUrl(url)).toEqual(target);
@@ -375,7 +384,8 @@ describe('REDIS_URL', () => {
   });
 
   it.each([
-    'unix:///tmp/redis.sock',
+    'unix://user:hunter2@tmp/redis.sock',
+    'unix://user:hunter2@/tmp/redis.sock?db=x',
     'http://user:hunter2@h',
     'user:hunter2@h:6379',
     'redis://user:hunter2@',
@@ -390,11 +400,64 @@ describe('REDIS_URL', () => {
     'redis://user:hunter2%ZZ@host',
     'redis+sentinel://user:hunter2@h',
     'redis+sentinel://user:hunter2@h/',
+    'redis+sentinel://user:hunter2@h/name/x',
+    'redis+sentinel://user:hunter2@h/name/0/1',
     'redis+cluster://user:hunter2@h:x',
+    'redis+cluster://user:hunter2@h/2',
+    'redis://user:hunter2#1@h',
+    'redis://user:hunter2?1@h',
+    'redis://user:hun%zzter2@h',
   ])('refuses %s, and never repeats the password', (url) => {
     const faults = faultsOf({ REDIS_URL: url });
     expect(faults).toEqual([expect.stringMatching(/^REDIS_URL: ./)]);
     expect(faults.join()).not.toContain('hunter2');
+  });
+});
+
+describe('Q13 what is wrong with an address is said', () => {
+  it.each([
+    ['redis://u:a#b@h', 'percent-encode user and password'],
+    ['redis://u:a/b@h', 'percent-encode user and password'],
+    ['redis://u:a@b@h', 'percent-encode user and password'],
+    ['redis://u:%zz@h', 'a % that stands for itself is %25'],
+    ['redis+cluster://h/2', 'a Cluster has no databases'],
+    ['redis://h/x', 'a database is a number'],
+    ['redis://h?db=1', 'without a query'],
+    ['mysql://h', 'with rediss in place of redis for TLS'],
+  ])('%s: %s', (REDIS_URL, says) => {
+    expect(faultsOf({ REDIS_URL })).toEqual([expect.stringContaining(says)]);
+  });
+});
+
+describe('Q4 settings that go with REDIS_URL', () => {
+  const pem = join(folder, 'some.pem');
+  const [tls, plain] = [{ REDIS_URL: 'rediss://h' }, { REDIS_URL: 'redis://h' }];
+  const sentinel = { REDIS_URL: 'redis+sentinel://h/main' };
+  beforeAll(() => writeFileSync(pem, 'PEM'));
+
+  it('are read into its target', () => {
+    const files = { REDIS_TLS_CA: pem, REDIS_TLS_CERT: pem, REDIS_TLS_KEY: pem };
+    expect(loadConfig({ ...tls, ...files }).redis).toMatchObject({ tlsFiles: { ca: 'PEM', cert: 'PEM', key: 'PEM' } });
+    const env = { ...sentinel, REDIS_SENTINEL_USERNAME: 'u', REDIS_SENTINEL_PASSWORD: 'p' };
+    expect(loadConfig({ ...env, REDIS_ADDRESS_MAP: '10.0.0.1:6379=h:7001, [::1]:1=[::2]:2' }).redis).toMatchObject({
+      sentinelCredentials: { username: 'u', password: 'p' },
+      addressMap: { '10.0.0.1:6379': { host: 'h', port: 7001 }, '::1:1': { host: '::2', port: 2 } },
+    });
+  });
+
+  it.each([
+    [{ ...plain, REDIS_TLS_CA: pem }, 'REDIS_TLS_CA: holds for a REDIS_URL with rediss alone'],
+    [{ REDIS_TLS_CA: pem }, 'REDIS_TLS_CA: holds for a REDIS_URL with rediss alone'],
+    [{ ...tls, REDIS_TLS_CA: join(folder, 'none') }, 'none cannot be read: it does not exist'],
+    [{ ...tls, REDIS_TLS_CERT: pem }, 'has both, REDIS_TLS_CERT and REDIS_TLS_KEY'],
+    [{ ...tls, REDIS_TLS_KEY: pem }, 'has both, REDIS_TLS_CERT and REDIS_TLS_KEY'],
+    [{ ...plain, REDIS_SENTINEL_PASSWORD: 'p' }, 'REDIS_SENTINEL_PASSWORD: holds for'],
+    [{ ...sentinel, REDIS_SENTINEL_USERNAME: 'u' }, 'must be given with REDIS_SENTINEL_USERNAME'],
+    [{ ...plain, REDIS_ADDRESS_MAP: 'a:1=b:2' }, 'REDIS_ADDRESS_MAP: holds for'],
+    [{ ...sentinel, REDIS_ADDRESS_MAP: 'a:1' }, 'REDIS_ADDRESS_MAP: expected announced-host:port='],
+    [{ ...sentinel, REDIS_ADDRESS_MAP: 'a=b:2' }, 'REDIS_ADDRESS_MAP: expected announced-host:port='],
+  ])('%j: %s', (env, says) => {
+    expect(faultsOf(env)).toEqual([expect.stringContaining(says)]);
   });
 });
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { createLog, type Logger } from '../src/log.ts';
 import { createRedisNews } from '../src/redis-news.ts';
-import { connectRedis, parseRedisUrl } from '../src/redis/connect.ts';
+import { connectRedis } from '../src/redis/connect.ts';
+import { parseRedisUrl } from '../src/redis/redis-url.ts';
 import { endRedis, freePort, ownRedis, type OwnRedis } from './helpers/own-redis.ts';
 import { until } from './helpers/processes.ts';
 

@@ -2,7 +2,8 @@
  * Owns how a Redis is filled with users that are signed in: by Latchkey's own store and its scripts, so that every record,
  * event and history is what a login writes. Only the signature is left out: nothing of it is stored.
  */
-import { connectRedis, parseRedisUrl } from '../../dist/redis/connect.js';
+import { connectRedis } from '../../dist/redis/connect.js';
+import { parseRedisUrl } from '../../dist/redis/redis-url.js';
 import { openStore } from '../../dist/redis/open-store.js';
 import { makeSalt } from '../../dist/tokens/refresh-token.js';
 import { randomText } from '../../dist/tokens/random-text.js';

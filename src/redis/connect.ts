@@ -4,6 +4,7 @@
  */
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { LatchkeyError } from '../contract/errors.ts';
+import type { Credentials, RedisTarget } from './redis-url.ts';
 
 /** Longest wait for a reply: an outage must be answered within a second. */
 const REPLY_WITHIN_MS = 800;
@@ -20,60 +21,54 @@ const ENOUGH_FOR_A_WRITE = 8_192;
 
 export type RedisClient = Redis | Cluster;
 
-type HostPort = { readonly host: string; readonly port: number };
-type Credentials = { readonly username?: string; readonly password?: string };
-
-export type RedisTarget =
-  | ({ readonly kind: 'server'; readonly tls: boolean; readonly db: number } & HostPort & Credentials)
-  | ({ readonly kind: 'cluster'; readonly nodes: readonly HostPort[] } & Credentials)
-  | ({ readonly kind: 'sentinel'; readonly nodes: readonly HostPort[]; readonly name: string } & Credentials)
-  | { readonly kind: 'socket'; readonly path: string };
-
-const URL_FORM = /^(rediss?|redis\+cluster|redis\+sentinel):\/\/(?:([^@/]*)@)?([^@/]+)(?:\/([^/]*))?$/;
-
-/**
- * Reads `redis://` `rediss://` `redis+cluster://h:p,h:p` `redis+sentinel://h:p,h:p/name`, each with `user:password@`
- * (percent-encoded) before the hosts. Throws a RangeError that never repeats the address, as it may hold a password.
- */
-export function parseRedisUrl(url: string): RedisTarget {
-  const [, scheme, userInfo, hosts = '', path] = URL_FORM.exec(url) ?? [];
-  if (scheme === undefined) {
-    throw new RangeError('expected redis://, rediss://, redis+cluster://h:p,h:p or redis+sentinel://h:p,h:p/name');
-  }
-  const [first, ...more] = hosts.split(',').map((text) => parseHost(text, scheme === 'redis+sentinel' ? 26_379 : 6379));
-  if (first === undefined) throw new RangeError('no host');
-  const login = parseCredentials(userInfo);
-  if (scheme === 'redis+cluster') return { kind: 'cluster', nodes: [first, ...more], ...login };
-  if (scheme === 'redis+sentinel') {
-    if (!path) throw new RangeError('redis+sentinel:// needs the name of the master: redis+sentinel://h:p,h:p/name');
-    return { kind: 'sentinel', nodes: [first, ...more], name: path, ...login };
-  }
-  if (more.length > 0) throw new RangeError('several hosts need redis+cluster:// or redis+sentinel://');
-  if (path && !/^\d+$/.test(path)) throw new RangeError('the path of redis:// is a database number');
-  return { kind: 'server', tls: scheme === 'rediss', db: Number(path ?? 0), ...first, ...login };
-}
+type TargetOf<Kind extends RedisTarget['kind']> = Extract<RedisTarget, { readonly kind: Kind }>;
 
 /** Begins to connect and keeps at it for ever; the caller listens to `ready` and `error`. */
 export function connectRedis(target: RedisTarget): RedisClient {
-  if (target.kind === 'cluster') {
-    const options = {
-      enableOfflineQueue: false,
-      maxRedirections: 3,
-      retryDelayOnFailover: 50,
-      retryDelayOnClusterDown: 50,
-      retryDelayOnTryAgain: 50,
-      clusterRetryStrategy: reconnectDelay,
-      redisOptions: { ...clientOptions(), ...credentialsOf(target) },
-    };
-    return new Cluster([...target.nodes], options);
-  }
-  if (target.kind === 'sentinel') {
-    const { nodes, name } = target;
-    return new GatheringRedis({ ...clientOptions(), ...credentialsOf(target), sentinels: [...nodes], name });
-  }
-  if (target.kind === 'socket') return new GatheringRedis({ ...clientOptions(), path: target.path });
-  const { host, port, db, tls } = target;
-  return new GatheringRedis({ ...clientOptions(), ...credentialsOf(target), host, port, db, ...(tls && { tls: {} }) });
+  if (target.kind === 'cluster') return connectCluster(target);
+  if (target.kind === 'sentinel') return connectSentinel(target);
+  const common = { ...clientOptions(), ...credentialsOf(target), db: target.db };
+  if (target.kind === 'socket') return new GatheringRedis({ ...common, path: target.path });
+  const { host, port } = target;
+  return new GatheringRedis({ ...common, ...encryption(target), host, port });
+}
+
+function connectCluster(target: TargetOf<'cluster'>): Cluster {
+  const { nodes, tls, addressMap } = target;
+  return new Cluster([...nodes], {
+    enableOfflineQueue: false,
+    maxRedirections: 3,
+    retryDelayOnFailover: 50,
+    retryDelayOnClusterDown: 50,
+    retryDelayOnTryAgain: 50,
+    clusterRetryStrategy: reconnectDelay,
+    redisOptions: { ...clientOptions(), ...credentialsOf(target), ...encryption(target) },
+    ...(addressMap && { natMap: addressMap }),
+    // A certificate is for a name, so the name is what must be connected to.
+    ...(tls && { dnsLookup: (name, found) => found(null, name) }),
+  });
+}
+
+function connectSentinel(target: TargetOf<'sentinel'>): Redis {
+  const { nodes, name, db, tls, addressMap, sentinelCredentials = {} } = target;
+  const { username: sentinelUsername, password: sentinelPassword } = sentinelCredentials;
+  const encrypted = encryption(target);
+  return new GatheringRedis({
+    ...clientOptions(),
+    ...credentialsOf(target),
+    ...encrypted,
+    ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: encrypted.tls ?? {} }),
+    ...(sentinelUsername && { sentinelUsername }),
+    ...(sentinelPassword && { sentinelPassword }),
+    ...(addressMap && { natMap: addressMap }),
+    sentinels: [...nodes],
+    name,
+    db,
+  });
+}
+
+function encryption({ tls, tlsFiles }: Pick<TargetOf<'server'>, 'tls' | 'tlsFiles'>): Pick<RedisOptions, 'tls'> {
+  return tls ? { tls: { ...tlsFiles } } : {};
 }
 
 /**
@@ -96,6 +91,16 @@ class GatheringRedis extends Redis {
     // A pipeline, or the client while it connects, writes by itself.
     this.#flush();
     return super.sendCommand(command, stream);
+  }
+
+  /** Without its database a connection would go on in number 0: it is given up, and the client says why. */
+  override async select(...args: Parameters<Redis['select']>): Promise<'OK'> {
+    try {
+      return await super.select(...args);
+    } catch (error) {
+      this.disconnect(true);
+      throw error;
+    }
   }
 
   #gather(data: string | Buffer): void {
@@ -170,20 +175,6 @@ function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
 
 function reconnectDelay(attempt: number): number {
   return Math.min(50 * attempt, LONGEST_RECONNECT_DELAY_MS);
-}
-
-function parseHost(text: string, defaultPort: number): HostPort {
-  const [, host, port] = /^(\[[0-9a-f:]+\]|[^:?#\s]+)(?::(\d{1,5}))?$/i.exec(text) ?? [];
-  if (host === undefined || Number(port ?? 0) > 65_535) throw new RangeError('a host is host or host:port');
-  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port ?? defaultPort) };
-}
-
-function parseCredentials(userInfo: string | undefined): Credentials {
-  if (!userInfo) return {};
-  const cut = userInfo.indexOf(':');
-  const username = decodeURIComponent(cut < 0 ? userInfo : userInfo.slice(0, cut));
-  const password = cut < 0 ? undefined : decodeURIComponent(userInfo.slice(cut + 1));
-  return { ...(username && { username }), ...(password && { password }) };
 }
 
 function credentialsOf({ username, password }: Credentials): Credentials {

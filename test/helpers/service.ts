@@ -11,7 +11,8 @@ import { loadConfig } from '../../src/config.ts';
 import { createHttpServer } from '../../src/http/server.ts';
 import { createLog } from '../../src/log.ts';
 import { createRedisClock, type RedisClock } from '../../src/redis/clock.ts';
-import { connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
+import { connectRedis } from '../../src/redis/connect.ts';
+import type { RedisTarget } from '../../src/redis/redis-url.ts';
 import { createDeployment, type Deployment } from '../../src/redis/deployment.ts';
 import { openStore, type OpenStore } from '../../src/redis/open-store.ts';
 import { makeKeySet, readKeySet, type SigningKeys } from '../../src/tokens/signing-keys.ts';
@@ -64,10 +65,11 @@ const open: Service[] = [];
 /** Starts a service; closed by {@link closeServices} in an afterAll or afterEach. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const prefix = options.prefix ?? testPrefix();
-  const config = loadConfig({ ...TEST_SETTINGS, ...options.env, KEY_PREFIX: prefix });
+  const REDIS_URL = options.redisUrl ?? testRedisUrl();
+  const config = loadConfig({ ...TEST_SETTINGS, REDIS_URL, ...options.env, KEY_PREFIX: prefix });
   const signingKeys = options.keys ?? (await sharedKeys);
   const log = createLog('silent');
-  const redis = connectRedis(parseRedisUrl(options.redisUrl ?? testRedisUrl())) as Redis;
+  const redis = connectRedis(config.redis as RedisTarget) as Redis;
   redis.on('error', () => {});
   const { clock, shiftClock } = shiftableClock();
   const stores = openStore(

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openStore } from '../../src/redis/open-store.ts';
-import { connectRedis, parseRedisUrl, type RedisClient } from '../../src/redis/connect.ts';
+import { connectRedis, type RedisClient } from '../../src/redis/connect.ts';
+import { parseRedisUrl } from '../../src/redis/redis-url.ts';
 import {
   createUser,
   eventTypes,

@@ -5,7 +5,8 @@
 import { writeSync } from 'node:fs';
 import { createPlatforms } from '../../dist/domain/platform.js';
 import { findPreset } from '../../dist/domain/policies/presets.js';
-import { connectRedis, parseRedisUrl } from '../../dist/redis/connect.js';
+import { connectRedis } from '../../dist/redis/connect.js';
+import { parseRedisUrl } from '../../dist/redis/redis-url.js';
 import { openStore } from '../../dist/redis/open-store.js';
 import { createLogin } from '../../dist/tokens/login.js';
 import { createRefreshTokens } from '../../dist/tokens/refresh-token.js';

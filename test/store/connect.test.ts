@@ -2,7 +2,8 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import { answerOf, connectRedis, parseRedisUrl } from '../../src/redis/connect.ts';
+import { answerOf, connectRedis } from '../../src/redis/connect.ts';
+import { parseRedisUrl } from '../../src/redis/redis-url.ts';
 import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 
 const COMMANDS = 50;
