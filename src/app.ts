@@ -40,7 +40,7 @@ import type { Stores } from './tokens/store.ts';
 import { createTenants } from './tokens/tenants.ts';
 import { createThrottle } from './tokens/throttle.ts';
 import { createUsers } from './tokens/users.ts';
-import { createJudge } from './tokens/verdict.ts';
+import { createIdentify, createJudge } from './tokens/verdict.ts';
 import { createWebhookRule } from './tokens/webhook-rule.ts';
 
 export type Secrets = { readonly refreshSecret: string; readonly adminApiKey: string; readonly gatewayApiKey: string };
@@ -94,7 +94,8 @@ export function createApp(deps: AppDeps): App {
   const passwords = deps.passwords ?? createPasswords();
   const refreshTokens = createRefreshTokens(secrets.refreshSecret);
   const judge = createJudge(store, keys, issuer, audience);
-  const signOut = createSignOut({ store, refreshTokens, judge, platforms });
+  const identify = createIdentify(keys, issuer, audience);
+  const signOut = createSignOut({ store, refreshTokens, identify, platforms });
   const credentials = deps.credentials ?? createPasswordCredentials(passwords);
   const throttle = createThrottle(deps.stores.attempts);
   const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });

@@ -54,7 +54,7 @@ export const tokenSchema = z
     createdAt: time,
     lastSeenAt: time,
     expiresAt: time,
-    accessExpiresAt: time,
+    accessExpiresAt: time.describe('End of the latest pair’s access token; never after the token’s own end.'),
     ip: stored,
     userAgent: stored,
     endedAt: time.optional(),
@@ -215,7 +215,10 @@ export const problemSchema = z
     detail: stored.optional(),
     requestId: stored,
     conflicts: z.array(conflictSchema).optional(),
-    retryAfterSeconds: z.int().optional(),
+    retryAfterSeconds: z
+      .int()
+      .optional()
+      .describe('Of `login_declined`: when the first seat frees itself, else 60, as somebody may log out.'),
     endedAt: time.optional(),
     endedBy: actorSchema.optional(),
     until: time.optional(),

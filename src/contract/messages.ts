@@ -80,12 +80,7 @@ export const refreshRequest = z.object({ refreshToken: z.string().min(1).max(409
 export const logoutRequest = z
   .object({
     scope: z.enum(['this', 'others', 'all']).default('this'),
-    refreshToken: z
-      .string()
-      .min(1)
-      .max(4096)
-      .optional()
-      .describe('Instead of a bearer token, when the access token is gone.'),
+    refreshToken: z.string().min(1).max(4096).optional().describe('Counts where the header has no good access token.'),
   })
   .meta({ id: 'LogoutRequest' });
 

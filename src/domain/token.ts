@@ -29,13 +29,16 @@ export type Actor = {
 
 /** One row of the table of causes: the state it leads to, what the device is told, the event, and who is said to have done it. */
 type CauseRow = {
-  readonly state: Exclude<TokenState, 'active' | 'expired'> | 'gone';
+  readonly state: Exclude<TokenState, 'active'> | 'gone';
   readonly code: TokenReason;
   readonly event: TokenEventType;
   readonly kind: ActorKind;
 };
 
-/** Every way to end a token. `gone` leaves no tombstone. Time (`expired`) is not here: nobody acts, and there is no event. */
+/**
+ * Every way to end a token. `gone` leaves no tombstone. Time needs no row of its own, as nobody acts: `expire` is what a
+ * login writes of a token that time has ended before.
+ */
 export const CAUSES = {
   kick: { state: 'kicked', code: 'token_kicked', event: 'token.kicked', kind: 'login' },
   replace: { state: 'replaced', code: 'token_replaced', event: 'token.replaced', kind: 'login' },
@@ -44,6 +47,7 @@ export const CAUSES = {
   block: { state: 'revoked', code: 'user_blocked', event: 'token.revoked', kind: 'admin' },
   refresh_reuse: { state: 'revoked', code: 'refresh_reused', event: 'token.revoked', kind: 'system' },
   logout: { state: 'logged_out', code: 'token_logged_out', event: 'token.logged_out', kind: 'user' },
+  expire: { state: 'expired', code: 'token_expired', event: 'token.revoked', kind: 'system' },
 } as const satisfies Record<string, CauseRow>;
 
 export type Cause = keyof typeof CAUSES;
@@ -66,8 +70,10 @@ export type Token = UserKey & {
   readonly lastSeenAt: number;
   /** End of the token itself, moved on by a refresh. */
   readonly expiresAt: number;
-  /** End of the latest access token signed for it. */
+  /** The latest end of any access token signed for it; never lowered, as gateways forget by it that the token has ended. */
   readonly accessExpiresAt: number;
+  /** End of the access token signed last, where an earlier one ends later. */
+  readonly pairExpiresAt?: number;
   /** Number of the refresh token in force; 1 at login. */
   readonly generation: number;
   /** When `generation` came into force. */
@@ -90,7 +96,7 @@ export type Token = UserKey & {
 export type Unreadable = { readonly tokenId: TokenId; /** Absent: not known. */ readonly endsAt?: number };
 
 /** When time alone ends the token: its own end, or idleness, whichever is first. */
-export function expiryOf(token: Token): number {
+export function expiryOf(token: Pick<Token, 'expiresAt' | 'idleMs' | 'lastSeenAt'>): number {
   return token.idleMs > 0 ? Math.min(token.expiresAt, token.lastSeenAt + token.idleMs) : token.expiresAt;
 }
 
@@ -101,6 +107,19 @@ export function stateOf(token: Token, now: number): TokenState {
 
 export function isActive(token: Token, now: number): boolean {
   return stateOf(token, now) === 'active';
+}
+
+/**
+ * Time has ended the token, but not every access token of it: a gateway that checks by itself would still take one, as it
+ * has been told nothing. Such a token holds no seat, and whatever ends tokens ends it too.
+ */
+export function isOutlived(token: Token, now: number): boolean {
+  return token.end === undefined && now < token.accessExpiresAt && !isActive(token, now);
+}
+
+/** Nothing of the token can be presented any more, neither an access token nor a refresh token. */
+export function isOver(token: Token, now: number): boolean {
+  return now >= Math.max(token.expiresAt, token.accessExpiresAt);
 }
 
 /** Past the lease itself, and within the grace: the device may have crashed, and may come back for its seat. */

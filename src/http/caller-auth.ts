@@ -16,10 +16,20 @@ export type CallerKind = 'none' | 'app' | 'optional-app' | 'bearer' | 'gateway' 
 export type Caller<C extends CallerKind> = C extends 'app'
   ? { readonly token: Token }
   : C extends 'optional-app'
-    ? { readonly token: Token | undefined }
+    ? OptionalApp
     : C extends 'bearer'
       ? { readonly accessToken: string | undefined }
       : Readonly<Record<string, never>>;
+
+/** Of an app that may show who it is in another way too. */
+export type OptionalApp = {
+  /** Of a good access token; absent without a header, or with one that is no good. */
+  readonly token?: Token;
+  /** What to say of a header that is no good, where there is nothing else. */
+  readonly refusal?: LatchkeyError;
+  /** Of an access token in time whose token time has ended: good for nothing but to end that one. */
+  readonly outlived?: Token;
+};
 
 export type Authenticate = <C extends CallerKind>(kind: C, request: IncomingMessage) => Caller<C> | Promise<Caller<C>>;
 
@@ -33,12 +43,20 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     return verdict.token;
   }
 
+  async function optionalTokenOf(request: IncomingMessage): Promise<OptionalApp> {
+    const value = authorizationOf(request);
+    if (value === undefined) return {};
+    const accessToken = readBearer(value);
+    if (accessToken === undefined) return { refusal: new LatchkeyError('token_malformed') };
+    const verdict = await judge(accessToken, ANY_TENANT);
+    if (verdict.active) return { token: verdict.token };
+    return { refusal: refusalOf(verdict), ...(verdict.outlived && { outlived: verdict.outlived }) };
+  }
+
   const by: Record<CallerKind, (request: IncomingMessage) => unknown> = {
     none: () => ({}),
     app: async (request) => ({ token: await tokenOf(request) }),
-    'optional-app': async (request) => ({
-      token: request.headers.authorization === undefined ? undefined : await tokenOf(request),
-    }),
+    'optional-app': optionalTokenOf,
     // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
     bearer: (request) => {
       const values = valuesOf(request, AUTHORIZATION);
@@ -74,8 +92,13 @@ function authorizationOf(request: IncomingMessage): string | undefined {
 /** RFC 6750 section 2.1. */
 function bearerIn(value: string | undefined): string | undefined {
   if (value === undefined) return undefined;
-  const [, token] = /^Bearer +(\S+) *$/i.exec(value) ?? [];
+  const token = readBearer(value);
   if (token === undefined) throw new LatchkeyError('token_malformed');
+  return token;
+}
+
+function readBearer(value: string): string | undefined {
+  const [, token] = /^Bearer +(\S+) *$/i.exec(value) ?? [];
   return token;
 }
 

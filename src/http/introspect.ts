@@ -33,7 +33,7 @@ export function introspectEndpoints(judge: Judge, signOut: SignOut, withReasons:
       path: '/revoke',
       operationId: 'revokeByToken',
       tag: 'gateways',
-      summary: 'End the token behind an access or refresh token (RFC 7009)',
+      summary: 'End the token behind an access token, past its exp too, or a refresh token (RFC 7009)',
       caller: 'gateway',
       body: revokeForm,
       bodyType: 'form',

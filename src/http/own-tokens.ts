@@ -53,9 +53,11 @@ export function ownTokenEndpoints(
       responses: { 200: { description: 'How many tokens this call ended.', body: countResult } },
       errors: ['token_missing'],
       async handle({ caller, body }) {
-        const token = caller.token ?? (body.refreshToken && (await signOut.ownerOf(body.refreshToken)));
-        if (!token) throw new LatchkeyError('token_missing');
-        return { status: 200, body: { count: await signOut.logout(token, body.scope) } };
+        const { refreshToken, scope } = body;
+        const { token, outlived, refusal } = caller;
+        const owner = token ?? (refreshToken === undefined ? outlived : await signOut.ownerOf(refreshToken));
+        if (!owner) throw refusal ?? new LatchkeyError('token_missing');
+        return { status: 200, body: { count: await signOut.logout(owner, scope) } };
       },
     }),
     endpoint({

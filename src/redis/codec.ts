@@ -24,8 +24,10 @@ export const US = '\u001F';
  * to say.
  */
 const PARTS = ['', ':r', ':s', ':e', ':l'];
+/** And only lists show the end of the access token signed last. */
+const LISTED_PARTS = [...PARTS, ':a'];
 
-/** Fields of one token in the hash. */
+/** Fields of one token in the hash, as far as its state goes. */
 export const fieldsOf = (tokenId: TokenId) => PARTS.map((part) => tokenId + part);
 
 /** Beside them, and no part of what is read of a token. */
@@ -57,7 +59,7 @@ export function packDetail(actor: Actor, ip: string, conflicts: readonly TokenId
 
 /** @param values what stands in {@link fieldsOf} the token */
 export function readToken(user: UserKey, tokenId: TokenId, values: readonly Stored[]): Token | undefined {
-  const [recordText, renewalText, seenText, endText, leaseText] = values;
+  const [recordText, renewalText, seenText, endText, leaseText, pairText] = values;
   if (typeof recordText !== 'string' || typeof renewalText !== 'string') return undefined;
   const record = recordText.split(US);
   const renewal = renewalText.split(US);
@@ -82,11 +84,18 @@ export function readToken(user: UserKey, tokenId: TokenId, values: readonly Stor
     generation: toNumber(generation),
     rotatedAt: toNumber(rotatedAt),
     idleMs: toNumber(idleMs),
+    ...readPairEnd(pairText),
   };
   if (!hasTimes(token)) return undefined;
   if (typeof endText !== 'string') return typeof leaseText === 'string' ? { ...token, ...readLease(leaseText) } : token;
   const end = readEnd(endText);
   return end && { ...token, end, ...readLease(leaseText) };
+}
+
+/** Absent too where it cannot be read: it is shown, and decides nothing. */
+function readPairEnd(text: Stored): Pick<Token, 'pairExpiresAt'> {
+  const pairExpiresAt = toNumber(typeof text === 'string' ? firstPart(text) : undefined);
+  return isTime(pairExpiresAt) ? { pairExpiresAt } : {};
 }
 
 /** Whether there is a record that says nothing to this version, though another may take it for an active token. */
@@ -134,9 +143,9 @@ function valuesByToken(fields: Fields): Map<TokenId, Stored[]> {
     // The hash's own fields, :v and :q, begin with it.
     if (cut === 0 || name === '') continue;
     const tokenId = cut < 0 ? name : name.slice(0, cut);
-    const values = found.get(tokenId) ?? PARTS.map(() => undefined);
+    const values = found.get(tokenId) ?? LISTED_PARTS.map(() => undefined);
     found.set(tokenId, values);
-    const part = PARTS.indexOf(cut < 0 ? '' : name.slice(cut));
+    const part = LISTED_PARTS.indexOf(cut < 0 ? '' : name.slice(cut));
     if (part >= 0) values[part] = value;
   }
   return found;

@@ -1,5 +1,6 @@
 /**
- * Owns how a login's plan is told to its script: what to forget, what to end, and what must stand as it was read.
+ * Owns how a login's plan is told to its script: what to forget, what time has ended, what to end, and what must stand as
+ * it was read.
  * Must not know how the plan was reached.
  */
 import { CAUSES, type Cause, type Token, type TokenId } from '../domain/token.ts';
@@ -21,7 +22,8 @@ export function planWrites(
   const gone = [...plan.delete.keys()];
   // A deleted one without a ground had ended before.
   const deleted = gone.filter((tokenId) => grounds.has(tokenId));
-  const forgotten = gone.filter((tokenId) => !grounds.has(tokenId));
+  const before = gone.filter((tokenId) => !grounds.has(tokenId));
+  const expired = new Set(tokens.filter(({ end }) => end === undefined).map(({ tokenId }) => tokenId));
   const asRead = tokens.filter((token) => isUndoneByUse(token, plan));
   const end = (cause: Cause, tokenIds: Iterable<TokenId>) => {
     const { code, event } = CAUSES[cause];
@@ -31,8 +33,11 @@ export function planWrites(
   return {
     displaced: displacementsOf(plan),
     writes: [
-      forgotten.length,
-      ...forgotten,
+      ...list(before.filter((tokenId) => !expired.has(tokenId))),
+      ...list(before.filter((tokenId) => expired.has(tokenId))),
+      CAUSES.expire.code,
+      CAUSES.expire.event,
+      BY_TIME,
       asRead.length,
       ...asRead.flatMap((token) => [token.tokenId, packRenewal(token), token.lastSeenAt]),
       ...end('replace', replace.keys()),
@@ -42,8 +47,15 @@ export function planWrites(
   };
 }
 
+const BY_TIME = packActor({ kind: CAUSES.expire.kind });
+
+function list(tokenIds: readonly TokenId[]): readonly (string | number)[] {
+  return [tokenIds.length, ...tokenIds];
+}
+
 /** What time alone has ended or loosened, a refresh or a use may have brought back since, and neither is a new version. */
 function isUndoneByUse({ tokenId, end }: Token, { delete: gone, grounds }: Applied['plan']): boolean {
   const ground = grounds.get(tokenId);
-  return end === undefined && (ground === undefined ? gone.has(tokenId) : ground.reason === 'lapsed');
+  if (end !== undefined) return false;
+  return ground === undefined ? gone.has(tokenId) : ground.reason === 'lapsed' || ground.reason === 'expired';
 }

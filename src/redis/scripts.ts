@@ -61,7 +61,7 @@ declare module 'ioredis' {
         actor: string,
       ]
     ): Result<
-      | ['ROTATED' | 'REPEATED', number, number, number]
+      | ['ROTATED' | 'REPEATED', number, number, number, number, number]
       | ['REUSED' | 'EXPIRED' | 'UNREADABLE' | 'UNKNOWN', number]
       | ['ENDED', number, string],
       Context

@@ -222,7 +222,8 @@ export function createTokenStore(
         ),
       );
       if (reply[0] === 'ROTATED' || reply[0] === 'REPEATED') {
-        return { kind: 'renewed', generation: reply[2], expiresAt: reply[3] };
+        const [, , generation, expiresAt, idleMs, accessExpiresAt] = reply;
+        return { kind: 'renewed', generation, expiresAt, idleMs, accessExpiresAt };
       }
       if (reply[0] !== 'REUSED') return { kind: 'refused' };
       turns.changed(keys.member(user));

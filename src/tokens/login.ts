@@ -104,7 +104,7 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
     });
     if (!decision.apply) throw declinedError(decision.plan, decision.now);
     if (accessToken === undefined) throw new Error('a login was applied without a signature');
-    const refreshToken = refreshTokens.make(token, token.generation);
+    const refreshToken = refreshTokens.make(token);
     return { kind: 'signed_in', result: { accessToken, refreshToken, token, displaced: decision.displaced } };
   }
 

@@ -8,7 +8,7 @@ import type { PolicyChoice, TenantConfig, TtlField } from '../contract/tenant-co
 import { checkPolicy } from '../domain/policies/check.ts';
 import { findPreset, presets } from '../domain/policies/presets.ts';
 import type { Platform, Platforms } from '../domain/platform.ts';
-import type { Token } from '../domain/token.ts';
+import { expiryOf, type Token } from '../domain/token.ts';
 
 export type Rules = {
   readonly policy: Policy;
@@ -178,12 +178,20 @@ function offUnlessSet(own: unknown): { readonly value: unknown; readonly source:
 }
 
 /**
- * Ends of a token signed now. The access token ends on a full second, as `exp` has no smaller unit, and never after the
- * token; the token never after its absolute life.
+ * Ends of a token signed now. The access token never ends after the token, nor after the moment at which the token is
+ * expired if it is not used from now on; the token never after its absolute life.
  */
 export function expiriesOf(rules: Rules, now: number, createdAt: number): Pick<Token, 'expiresAt' | 'accessExpiresAt'> {
   const wanted = now + rules.refreshMs;
   const expiresAt = rules.maxMs > 0 ? Math.min(wanted, createdAt + rules.maxMs) : wanted;
-  const accessEnd = Math.floor(now / 1000) * 1000 + rules.accessMs;
-  return { expiresAt, accessExpiresAt: Math.min(accessEnd, Math.floor(expiresAt / 1000) * 1000) };
+  return { expiresAt, accessExpiresAt: accessEndOf(rules, { expiresAt, idleMs: rules.idleMs }, now) };
+}
+
+/** End of an access token signed now for a token that ends so: on a full second, as `exp` has no smaller unit. */
+export function accessEndOf(rules: Rules, token: Pick<Token, 'expiresAt' | 'idleMs'>, now: number): number {
+  return Math.min(toSecond(now) + rules.accessMs, toSecond(expiryOf({ ...token, lastSeenAt: now })));
+}
+
+function toSecond(ms: number): number {
+  return Math.floor(ms / 1000) * 1000;
 }

@@ -2,26 +2,28 @@
  * Owns how tokens are ended on purpose: by their own user, by an admin, by a gateway. Must not know HTTP or Redis.
  */
 import { LatchkeyError } from '../contract/errors.ts';
-import { ANY_TENANT } from '../contract/messages.ts';
 import type { Platform, PlatformClass, Platforms } from '../domain/platform.ts';
-import { CAUSES, type Actor, type Token, type TokenId, type UserKey } from '../domain/token.ts';
+import { CAUSES, isOutlived, type Actor, type Token, type TokenId, type UserKey } from '../domain/token.ts';
 import type { RefreshTokens } from './refresh-token.ts';
-import { findByRefreshToken } from './refresh.ts';
+import { assertGood, findByRefreshToken } from './refresh.ts';
 import type { Ended, Selector, TokenStore } from './store.ts';
-import { refusalOf, verdictOf, type Judge } from './verdict.ts';
+import type { Identify } from './verdict.ts';
 
 export type LogoutScope = 'this' | 'others' | 'all';
 
 export type SignOut = {
-  /** Ends the caller's own tokens; answers how many. */
+  /** Ends the caller's own tokens; answers how many. One that time has ended may end itself, and no other. */
   logout(token: Token, scope: LogoutScope): Promise<number>;
-  /** The token behind a refresh token, if it is active; throws the reason otherwise. One that is used again ends it. */
+  /**
+   * The token behind a refresh token, if it is active, or time has ended it while a gateway may still take an access token
+   * of it; throws the reason otherwise. One that is used again ends it.
+   */
   ownerOf(refreshToken: string): Promise<Token>;
   /** Ends one of the caller's tokens; `not_found` for one that is not the user's, 0 for one that had ended. */
   endOwn(caller: Token, tokenId: TokenId): Promise<number>;
   /** Ends a user's tokens in an admin's name: one, those of a platform or class, or all. */
   revoke(user: UserKey, which: RevokeFilter, reason: string | undefined): Promise<readonly Ended[]>;
-  /** RFC 7009: ends the token behind an access or refresh token; one that is no good is no error. */
+  /** RFC 7009: ends the token behind an access token, past its `exp` too, or a refresh token; one that is no good is no error. */
   revokeByToken(text: string): Promise<void>;
 };
 
@@ -30,20 +32,21 @@ export type RevokeFilter = { readonly tokenId?: TokenId; readonly platform?: Pla
 export type SignOutDeps = {
   readonly store: TokenStore;
   readonly refreshTokens: RefreshTokens;
-  readonly judge: Judge;
+  readonly identify: Identify;
   readonly platforms: Platforms;
 };
 
-export function createSignOut({ store, refreshTokens, judge, platforms }: SignOutDeps): SignOut {
+export function createSignOut({ store, refreshTokens, identify, platforms }: SignOutDeps): SignOut {
   return {
     async logout(token, scope) {
+      if (scope !== 'this') assertGood(token, store.now());
       return (await store.end(token, logoutSelector(token, scope), 'logout', actorOf(token))).length;
     },
 
     async ownerOf(refreshToken) {
       const { token, locator } = await findByRefreshToken(store, refreshTokens, refreshToken);
-      const verdict = verdictOf(token, store.now());
-      if (verdict !== undefined) throw refusalOf(verdict);
+      const now = store.now();
+      if (!isOutlived(token, now)) assertGood(token, now);
       // A device that never heard of its latest one may still sign out; nobody has a reason to hold an older one.
       if (locator.generation >= token.generation - 1) return token;
       const { code, kind } = CAUSES.refresh_reuse;
@@ -62,18 +65,18 @@ export function createSignOut({ store, refreshTokens, judge, platforms }: SignOu
     },
 
     async revokeByToken(text) {
-      const token = await activeTokenOf(text);
-      if (token === undefined) return;
+      const owner = await whoseIs(text);
+      if (owner === undefined) return;
       const actor: Actor = { kind: 'admin', reason: 'revocation_endpoint' };
-      await store.end(token, { by: 'ids', ids: [token.tokenId] }, 'revoke', actor);
+      await store.end(owner, { by: 'ids', ids: [owner.tokenId] }, 'revoke', actor);
     },
   };
 
-  async function activeTokenOf(text: string): Promise<Token | undefined> {
+  async function whoseIs(text: string): Promise<(UserKey & { readonly tokenId: TokenId }) | undefined> {
     const locator = refreshTokens.locate(text);
     if (locator === undefined) {
-      const verdict = await judge(text, ANY_TENANT);
-      return verdict.active ? verdict.token : undefined;
+      const claims = await identify(text);
+      return claims && { tenant: claims.tenant, userId: claims.sub, tokenId: claims.sid };
     }
     const token = await store.find({ tenant: locator.tenant, userId: locator.userId }, locator.tokenId);
     return token !== undefined && refreshTokens.isGenuine(text, token.salt) ? token : undefined;

@@ -74,7 +74,7 @@ export type Decision =
 
 export type Ended = { readonly tokenId: TokenId; readonly platform: Platform };
 
-/** Which of a user's active tokens to end. */
+/** Which of a user's tokens to end: active ones, and those that time has ended while an access token may be presented. */
 export type Selector =
   | { readonly by: 'all' }
   | { readonly by: 'ids'; readonly ids: readonly TokenId[] }
@@ -86,6 +86,7 @@ export type Rotation = {
   readonly presentedGeneration: number;
   readonly graceMs: number;
   readonly expiresAt: number;
+  /** Wanted end of the access token that goes with it. */
   readonly accessExpiresAt: number;
   readonly idleMs: number;
 };
@@ -103,9 +104,12 @@ export type LeaseChange = UserKey & {
 /** Neither renewed nor refused: nothing was to be done, or the record cannot be read. */
 export type LeaseAnswer = { readonly renewed: boolean; readonly refused?: TokenReason; readonly unreadable?: boolean };
 
-/** `renewed`: what is in force now, by this call or, within the grace, by the one before it. */
+/**
+ * `renewed`: what is in force now, by this call or, within the grace, by the one before it. The access token may end at
+ * `accessExpiresAt`, which is earlier than was asked for where the token ends earlier.
+ */
 export type RotationResult =
-  | { readonly kind: 'renewed'; readonly generation: number; readonly expiresAt: number }
+  | ({ readonly kind: 'renewed' } & Pick<Token, 'generation' | 'expiresAt' | 'idleMs' | 'accessExpiresAt'>)
   | { readonly kind: 'reused' }
   | { readonly kind: 'refused' };
 
@@ -172,7 +176,7 @@ export type UserStore = {
   setPolicy(user: UserKey, policy: PolicyChoice | null): Promise<void>;
   /** Users whose block holds. */
   blocked(request: ListRequest): Promise<UserPage>;
-  /** Undefined when there was neither a record nor an active token. */
+  /** Undefined when there was neither a record nor a token to end. */
   remove(user: UserKey, actor: Actor): Promise<readonly Ended[] | undefined>;
 };
 

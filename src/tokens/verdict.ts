@@ -7,7 +7,7 @@ import { createLocalJWKSet, errors, jwtVerify, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { LatchkeyError, type TokenReason } from '../contract/errors.ts';
 import { ANY_TENANT } from '../contract/messages.ts';
-import { stateOf, type Token, type TokenEnd } from '../domain/token.ts';
+import { CAUSES, isActive, isOutlived, type Token, type TokenEnd } from '../domain/token.ts';
 import { ACCESS_TOKEN_TYPE, type AccessClaims } from './signer.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { FindToken, TokenStore } from './store.ts';
@@ -21,7 +21,13 @@ const MAX_LENGTH = 8192;
 
 export type Verdict =
   | { readonly active: true; readonly claims: AccessClaims; readonly token: Token }
-  | { readonly active: false; readonly reason: TokenReason; readonly end?: TokenEnd };
+  | {
+      readonly active: false;
+      readonly reason: TokenReason;
+      readonly end?: TokenEnd;
+      /** Where time has ended the token while this access token of it may still be presented: it can be ended for good. */
+      readonly outlived?: Token;
+    };
 
 /** @param expected tenant; ANY_TENANT = any */
 export type Judge = (accessToken: string | undefined, expected: string) => Promise<Verdict>;
@@ -48,8 +54,11 @@ export function createJudge(store: TokenStore, keys: SigningKeys, issuer: string
 /** Why a token on record is not good, or undefined when it is active. */
 export function verdictOf(token: Token | undefined, now: number): (Verdict & { active: false }) | undefined {
   if (token === undefined) return { active: false, reason: 'token_unknown' };
-  if (token.end !== undefined) return { active: false, reason: token.end.code, end: token.end };
-  return stateOf(token, now) === 'active' ? undefined : { active: false, reason: 'token_expired' };
+  const { end } = token;
+  // What time has ended names nobody, also when a login has written it down since.
+  if (end !== undefined && end.code !== CAUSES.expire.code) return { active: false, reason: end.code, end };
+  if (isActive(token, now)) return undefined;
+  return { active: false, reason: 'token_expired', ...(isOutlived(token, now) && { outlived: token }) };
 }
 
 /** A verdict as the error that an app is told: 401 with the reason, and who ended the token when somebody did. */
@@ -62,18 +71,28 @@ function touchIfDue(store: TokenStore, token: Token, now: number): void {
   if (now - token.lastSeenAt >= TOUCH_EVERY_MS) store.touch(token, token.tokenId);
 }
 
+/** Whose access token it is, by the signature alone: undefined when it is not one of ours. Past its `exp` it still is. */
+export type Identify = (accessToken: string) => Promise<AccessClaims | undefined>;
+
+export function createIdentify(keys: SigningKeys, issuer: string, audience: string): Identify {
+  const read = createReader(keys, issuer, audience);
+  return async (accessToken) => {
+    // As it was in 1970: every token of ours ends later.
+    const claims = accessToken.length > MAX_LENGTH ? undefined : await read(accessToken, 0);
+    return typeof claims === 'object' ? claims : undefined;
+  };
+}
+
 /** What a genuine access token says, and how to find what is on record of it. */
 type Genuine = { readonly claims: AccessClaims; readonly find: FindToken };
 
 type Verify = (accessToken: string, now: number) => Genuine | TokenReason | Promise<Genuine | TokenReason>;
 
-/** A verified signature is remembered by the digest of the token, never past its `exp`. */
-function createVerifier(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Verify {
+/** Reads the claims of an access token that is genuine and not past its `exp`; otherwise the reason. */
+function createReader(keys: SigningKeys, issuer: string, audience: string) {
   const keySet = createLocalJWKSet({ keys: [...keys.jwks.keys] });
   const algorithms = [...new Set(keys.jwks.keys.map((key) => key.alg))];
-  const verified = new LRUCache<string, Genuine>({ max: REMEMBERED_SIGNATURES });
-
-  async function verify(accessToken: string, digest: string, now: number): Promise<Genuine | TokenReason> {
+  return async (accessToken: string, now: number): Promise<AccessClaims | TokenReason> => {
     try {
       const { payload } = await jwtVerify(accessToken, keySet, {
         algorithms,
@@ -83,14 +102,25 @@ function createVerifier(store: TokenStore, keys: SigningKeys, issuer: string, au
         currentDate: new Date(now),
         requiredClaims: ['sub', 'exp', 'iat', 'jti', 'client_id', 'sid', 'tenant', 'platform', 'device_id'],
       });
-      if (!isAccessClaims(payload)) return 'token_invalid';
-      const user = { tenant: payload.tenant, userId: payload.sub };
-      const genuine = { claims: payload, find: store.finderOf(user, payload.sid) };
-      verified.set(digest, genuine);
-      return genuine;
+      return isAccessClaims(payload) ? payload : 'token_invalid';
     } catch (error) {
       return reasonOf(error);
     }
+  };
+}
+
+/** A verified signature is remembered by the digest of the token, never past its `exp`. */
+function createVerifier(store: TokenStore, keys: SigningKeys, issuer: string, audience: string): Verify {
+  const read = createReader(keys, issuer, audience);
+  const verified = new LRUCache<string, Genuine>({ max: REMEMBERED_SIGNATURES });
+
+  async function verify(accessToken: string, digest: string, now: number): Promise<Genuine | TokenReason> {
+    const claims = await read(accessToken, now);
+    if (typeof claims === 'string') return claims;
+    const user = { tenant: claims.tenant, userId: claims.sub };
+    const genuine = { claims, find: store.finderOf(user, claims.sid) };
+    verified.set(digest, genuine);
+    return genuine;
   }
 
   return (accessToken, now) => {

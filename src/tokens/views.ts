@@ -7,8 +7,8 @@ import type { Platform, Platforms } from '../domain/platform.ts';
 import { expiryOf, isInGrace, stateOf, type Token, type TokenId, type TokenState } from '../domain/token.ts';
 import type { NewToken } from './store.ts';
 
-/** Of `retryAfterSeconds` where seats are held until somebody logs out. */
-const NO_SEAT_FREES_ITSELF_SECONDS = 60;
+/** Where a seat is held until somebody logs out: it is worth another try after so long. */
+const SEAT_HELD_MS = 60_000;
 
 /** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
 export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
@@ -28,7 +28,7 @@ export function tokenView(token: Token, platforms: Platforms, now: number) {
     createdAt: timeView(token.createdAt),
     lastSeenAt: timeView(token.lastSeenAt),
     expiresAt: timeView(token.expiresAt),
-    accessExpiresAt: timeView(token.accessExpiresAt),
+    accessExpiresAt: timeView(Math.min(token.pairExpiresAt ?? token.accessExpiresAt, expiryOf(token))),
     ip: token.ip,
     userAgent: token.userAgent,
     ...(token.end && { endedAt: timeView(token.end.at), endedBy: token.end.by }),
@@ -57,12 +57,14 @@ function conflictView(token: Token, now: number) {
   };
 }
 
-/** Of a decline: who is in the way, and when the first seat frees itself. */
+/** Of a decline: who is in the way, and when the first seat frees itself: its lease lapses, or time ends its token. */
 export function declineView(plan: Plan, now: number) {
-  const lapses = plan.conflicts.flatMap(({ lease }) => (lease ? [lease.expiresAt + lease.graceMs + 1 - now] : []));
+  const frees = plan.conflicts.flatMap((token) => [
+    expiryOf(token),
+    token.lease ? token.lease.expiresAt + token.lease.graceMs + 1 : now + SEAT_HELD_MS,
+  ]);
   return {
-    retryAfterSeconds:
-      lapses.length > 0 ? Math.max(1, Math.ceil(Math.min(...lapses) / 1000)) : NO_SEAT_FREES_ITSELF_SECONDS,
+    retryAfterSeconds: Math.max(1, Math.ceil((Math.min(...frees) - now) / 1000)),
     conflicts: plan.conflicts.map((token) => conflictView(token, now)),
   };
 }

@@ -11,11 +11,10 @@ export const DISPLACEMENTS_REMEMBERED = 21;
 
 /**
  * How many tokens a login signs out. A device that takes over from itself counts too: two clients that share a cloned
- * deviceId look like one that does, and they never stop.
+ * deviceId look like one that does, and they never stop. What time had ended before signs nobody out.
  */
-export function displacementsOf({ kick, replace, delete: gone, grounds }: Plan): number {
-  const deleted = [...gone.keys()].filter((tokenId) => grounds.has(tokenId));
-  return kick.size + replace.size + deleted.length;
+export function displacementsOf({ grounds }: Plan): number {
+  return [...grounds.values()].filter(({ reason }) => reason !== 'expired').length;
 }
 
 /** Throws `reconnect_war` when this automatic login would displace once more than the tenant allows within its window. */

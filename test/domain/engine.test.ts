@@ -9,6 +9,7 @@ import { createPlatforms, type Platform } from '../../src/domain/platform.ts';
 import { allows, HARD_CAP, matches, resolve, UNKNOWN_PLATFORM } from '../../src/domain/policies/engine.ts';
 import { presets } from '../../src/domain/policies/presets.ts';
 import { isLapsed, type Token, type Unreadable } from '../../src/domain/token.ts';
+import { displacementsOf } from '../../src/tokens/war.ts';
 
 const NOW = 1_700_000_000_000;
 const HOUR = 3_600_000;
@@ -203,6 +204,49 @@ describe('step 1: expired records are deleted', () => {
   ])('a token with $left ms left: $outcome', ({ left, outcome }) => {
     const tokens = [{ ...tokenOf('ios@1'), expiresAt: NOW + left }];
     expect(outcomeOf({ policy: presetOf('single-device'), tokens, login: 'web' })).toBe(outcome);
+  });
+});
+
+describe('F1 an expired token whose access token outlives it', () => {
+  const twoInAll = policyOf({ countBy: 'all', max: 2 });
+  it.each([
+    { policy: presetOf('single-device'), held: ['ios@1 outlived'], outcome: 'kick ios@1' },
+    { policy: policyOf({ countBy: 'all', overflow: 'delete' }), held: ['ios@1 outlived'], outcome: 'delete ios@1' },
+    // It holds no seat, but it is the first to leave where one is wanted; nobody leaves because of it.
+    { policy: twoInAll, held: ['ios@1', 'web@2 outlived'], outcome: 'kick web@2' },
+    { policy: twoInAll, held: ['ios@1', 'web@2', 'ipad@3 outlived'], outcome: 'kick ios@1, ipad@3' },
+    { policy: twoInAll, held: ['ios@1 lapsed', 'web@2 outlived'], outcome: 'kick web@2' },
+    // Where there is room the store tells the gateways that time has ended it.
+    { policy: twoInAll, held: ['ios@1 outlived'], outcome: 'delete ios@1' },
+    { policy: NO_LIMITS, held: ['ios@1 outlived'], outcome: 'delete ios@1' },
+    { policy: NO_LIMITS, held: ['ios@1 outlived', 'web@2'], evict: ['ios@1'], outcome: 'kick ios@1' },
+    { policy: NO_LIMITS, held: ['tv@1 outlived on=d1'], deviceId: 'd1', outcome: 'replace tv@1' },
+    // No conflict, and no seat to come back to.
+    { policy: presetOf('decline-second'), held: ['ios@1 outlived'], outcome: 'kick ios@1' },
+    { policy: presetOf('decline-second'), held: ['ios@1', 'web@2 outlived'], outcome: 'declined by ios@1' },
+    {
+      policy: presetOf('decline-second'),
+      held: ['ios@1', 'tv@2 outlived on=d1'],
+      deviceId: 'd1',
+      outcome: 'declined by ios@1',
+    },
+    // Its tombstone stays as long as the gateways remember.
+    { policy: NO_LIMITS, held: ['ios@1 outlived kicked'], outcome: 'nothing' },
+  ])('$policy.name: $held, then tv: $outcome', ({ outcome, ...plot }) => {
+    expect(outcomeOf({ ...plot, login: 'tv' })).toBe(outcome);
+  });
+
+  it('goes before others beyond the hard cap', () => {
+    const held = ['ios@1', 'web@2', 'ipad@3 outlived'];
+    const plan = planOf({ policy: NO_LIMITS, held, login: 'tv', maxTokens: 3 });
+    expect(written(plan)).toBe('kick ipad@3');
+    expect(plan.grounds).toEqual(new Map([['ipad@3', { policy: HARD_CAP, reason: 'expired' }]]));
+  });
+
+  it('is kicked as expired, and counts as no displacement', () => {
+    const plan = planOf({ policy: presetOf('single-device'), held: ['ios@1 outlived', 'web@2'], login: 'tv' });
+    expect(plan.grounds.get('ios@1')).toEqual({ policy: 'single-device', reason: 'expired' });
+    expect(displacementsOf(plan)).toBe(1);
   });
 });
 
@@ -452,7 +496,10 @@ function seqOf(tokenId: string): number {
   return Number(tokenId.split('@')[1]);
 }
 
-/** `ios@1`, then any of: `on=<deviceId>` `seen=<time>` `expired` `idle` `kicked` `leased` `lapsed`. */
+/**
+ * `ios@1`, then any of: `on=<deviceId>` `seen=<time>` `expired` `idle` `outlived` (expired, but not its access token)
+ * `kicked` `leased` `lapsed`.
+ */
 function tokenOf(text: string): Token {
   const [tokenId = '', ...words] = text.split(' ');
   const valueOf = (name: string) => words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
@@ -468,8 +515,8 @@ function tokenOf(text: string): Token {
     seq: seqOf(tokenId),
     createdAt,
     lastSeenAt: Number(valueOf('seen') ?? createdAt),
-    expiresAt: words.includes('expired') ? NOW - 1 : NOW + HOUR,
-    accessExpiresAt: NOW + 1,
+    expiresAt: words.includes('expired') || words.includes('outlived') ? NOW - 1 : NOW + HOUR,
+    accessExpiresAt: words.includes('outlived') ? NOW + 1 : NOW,
     generation: 1,
     rotatedAt: createdAt,
     idleMs: words.includes('idle') ? 1 : 0,

@@ -28,6 +28,27 @@ const declining = { env: { LOGIN_POLICY: 'decline-second' } };
 const setPolicy = (service: Service, userId: string, policy: string | Policy) =>
   service.api.put(`/admin/users/${userId}/policy`).set(asAdmin).send({ policy });
 
+describe('F18 a declined login is told when the first seat frees itself', () => {
+  it.each([
+    ['the end of the token', { REFRESH_TTL_SECONDS: '120' }, 119_300, 1],
+    ['the end of the token, soon', { REFRESH_TTL_SECONDS: '120' }, 100_000, 20],
+    ['idleness', { IDLE_TTL_SECONDS: '120' }, 119_300, 1],
+    ['nothing for long', { IDLE_TTL_SECONDS: '600' }, 30_000, 60],
+  ])('by %s', async (_what, env, afterMs, seconds) => {
+    const service = await startService({ env: { ...declining.env, ACCESS_TTL_SECONDS: '60', ...env } });
+    const { token } = (await issue(service, 'ada')).body;
+    service.shiftClock(afterMs);
+    const { status, headers, body } = await issue(service, 'ada', { platform: 'web' });
+    expect([status, body.conflicts?.[0]?.tokenId]).toEqual([409, token.tokenId]);
+    // What has passed since the login is less than a second.
+    expect([seconds, Math.max(1, seconds - 1)]).toContain(body.retryAfterSeconds);
+    expect(headers['retry-after']).toBe(String(body.retryAfterSeconds));
+    service.shiftClock(body.retryAfterSeconds * 1000);
+    const again = await issue(service, 'ada', { platform: 'web', dryRun: true });
+    expect(again.body.declined).toBe(seconds === 60);
+  });
+});
+
 describe('T2 a declined login is a 409 of its own and changes nothing', () => {
   let service: Service;
 

@@ -71,6 +71,7 @@ describe('O11 a token never outlives its own expiresAt because of another’s', 
     await moveBack(service, 'o11-redis', dying.body.token.tokenId, 'expiresAt', 2_592_000_000);
     expect(await verdict(service, dying.body.accessToken)).toBe('token_expired');
     expect(outcome(await refresh(service, dying.body.refreshToken))).toEqual([401, 'token_expired']);
+    await moveBack(service, 'o11-redis', dying.body.token.tokenId, 'accessExpiresAt', 900_000);
     const { revoked } = (await revokeAll(service, 'o11-redis')).body;
     expect(revoked).toEqual([{ tokenId: living.body.token.tokenId, platform: 'web' }]);
   });

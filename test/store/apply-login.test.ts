@@ -26,13 +26,14 @@ function newUser() {
   const record = ['ios', 'd1', 'phone', 1_700_000_000_000, 'salt', '::1', 'agent'].join(US);
   type More = {
     readonly forget?: readonly string[];
+    readonly expired?: readonly string[];
     readonly asRead?: readonly (string | number)[];
     readonly ends?: readonly string[];
     readonly expiresAt?: number;
     readonly eventsKeptMs?: number;
   };
   const apply = (version: string, tokenId: string, more: More = {}) => {
-    const { forget = [], asRead = [], ends = [], expiresAt = FAR_MS, eventsKeptMs = DAY_MS } = more;
+    const { forget = [], expired = [], asRead = [], ends = [], expiresAt = FAR_MS, eventsKeptMs = DAY_MS } = more;
     return redis.applyLogin(
       ...four,
       ...([user.tenant, user.userId, eventsKeptMs, DAY_MS] as const),
@@ -49,6 +50,11 @@ function newUser() {
       '',
       forget.length,
       ...forget,
+      expired.length,
+      ...expired,
+      'token_expired',
+      'token.revoked',
+      packActor({ kind: 'system' }),
       asRead.length / 3,
       ...asRead,
       ...ends,
@@ -106,6 +112,27 @@ describe('apply-login.lua', () => {
     const more = { forget: ['first'], asRead: ['first', renewal ?? '', 1_700_000_000_001] };
     expect((await apply(await version(), 'second', more))[0]).toBe('APPLIED');
     expect(await redis.hmget(keys.tokens(user), 'first', 'first:r', 'first:s')).toEqual([null, null, null]);
+  });
+
+  it.each([
+    { what: 'its access token may be presented', lives: [1, FAR_MS], code: 'token_expired', events: ['token.revoked'] },
+    { what: 'its refresh token may be presented', lives: [FAR_MS, 1], code: 'token_expired', events: [] },
+    { what: 'nothing of it may be presented', lives: [1, 1], code: undefined, events: [] },
+  ])('F1 F20 a token that time has ended, while $what: $code, $events', async ({ lives, code, events }) => {
+    const { keys, apply, version } = newUser();
+    await apply('0-0', 'first');
+    const [key, renewal] = [keys.tokens(user), [...lives, 1, 1_700_000_000_000, 1].join(US)];
+    await redis.hset(key, 'first:r', renewal, 'first:l', [FAR_MS, 0, ''].join(US));
+    const more = { expired: ['first'], asRead: ['first', renewal, 1_700_000_000_000] };
+    expect((await apply(await version(), 'second', more))[0]).toBe('APPLIED');
+    const [record, end, lease] = await redis.hmget(key, 'first', 'first:e', 'first:l');
+    expect([record !== null, end?.split(US)[0], lease]).toEqual([code !== undefined, code, null]);
+    const told = (await redis.xrange(keys.events(0), '-', '+')).map(([, [, packed]]) => packed?.split(US) ?? []);
+    expect(told.map(([type]) => type)).toEqual(['token.issued', ...events, 'token.issued']);
+    const ends = told.filter(([type]) => type === 'token.revoked');
+    expect(ends.map((parts) => [parts[3], parts[6], parts[7]])).toEqual(
+      events.map(() => ['first', '4000000000', 'system']),
+    );
   });
 
   it('never gives a version twice, not even when Redis has lost what it gave one to', async () => {

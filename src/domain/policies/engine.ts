@@ -5,7 +5,16 @@
 import type { Limit, Match, Policy } from '../../contract/policy.ts';
 import type { Ground, Plan } from '../plan.ts';
 import { ADMIN_PLATFORM, type Platform, type Platforms } from '../platform.ts';
-import { isActive, isLapsed, stateOf, type Token, type TokenId, type Unreadable } from '../token.ts';
+import {
+  isActive,
+  isLapsed,
+  isOutlived,
+  isOver,
+  stateOf,
+  type Token,
+  type TokenId,
+  type Unreadable,
+} from '../token.ts';
 
 /** Name that a kick beyond MAX_TOKENS_PER_USER stands under. */
 export const HARD_CAP = 'hard-cap';
@@ -51,12 +60,12 @@ export function allows(policy: Policy, platform: Platform, platforms: Platforms)
 /**
  * Resolves a login, in this order: expired records go; the same device's tokens are replaced; evicted
  * tokens are kicked; kick and delete limits, each over the whole set; decline limits, only in the group that the login
- * joins; at last the hard cap. The platform must be allowed (`allows`).
+ * joins; at last the hard cap. An expired token that its access token outlives holds no seat either, but is the first to
+ * leave where one is wanted, and what does not leave so goes with the expired. The platform must be allowed (`allows`).
  */
 export function resolve(input: ResolveInput): Plan {
   const { incoming, policy, platforms, now } = input;
-  const removed = expiredAndUnreadable(input);
-  const seats = new Seats(input.tokens.filter((token) => isActive(token, now)));
+  const seats = new Seats(input.tokens.filter((token) => isActive(token, now) || isOutlived(token, now)));
 
   for (const token of seats.held()) {
     if (isSameDevice(token, incoming)) seats.end('replace', token, { policy: policy.name, reason: 'same_device' });
@@ -75,21 +84,27 @@ export function resolve(input: ResolveInput): Plan {
     }
   }
   // A device that comes back takes the seat that was its own: nobody's limit is used up by that.
-  const keepsItsSeat = seats.ended.replace.size > 0;
+  const keepsItsSeat = input.tokens.some((one) => seats.ended.replace.has(one.tokenId) && isActive(one, now));
   for (const limit of limits) {
     if (limit.overflow !== 'decline' || keepsItsSeat) continue;
     const joined = groupsOf(limit, seats.held(), incoming.platform, platforms).find((group) => group.joined);
     if (joined === undefined) continue;
     const excess = excessOf(joined, limit);
-    const lapsed = inOrderOfLeaving(joined.tokens, limit, now).filter((token) => isLapsed(token, now));
-    if (excess > lapsed.length) return declined(joined.tokens.filter((token) => !isLapsed(token, now)));
-    for (const token of lapsed.slice(0, excess)) seats.end('kick', token, groundOf(policy, token, now));
+    const free = inOrderOfLeaving(joined.tokens, limit, now).filter((token) => !defendsSeat(token, now));
+    if (excess > free.length) return declined(joined.tokens.filter((token) => defendsSeat(token, now)));
+    for (const token of free.slice(0, excess)) seats.end('kick', token, groundOf(policy, token, now));
   }
-  for (const token of beyondHardCap(seats.held(), input)) seats.end('kick', token, { policy: HARD_CAP });
+  for (const token of beyondHardCap(seats.held(), input)) {
+    seats.end('kick', token, { policy: HARD_CAP, ...(isOutlived(token, now) && { reason: 'expired' }) });
+  }
 
   return {
     declined: false,
-    delete: new Map([...removed, ...superseded(input, seats.ended.replace), ...seats.ended.delete]),
+    delete: new Map([
+      ...expiredAndUnreadable(input, seats),
+      ...superseded(input, seats.ended.replace),
+      ...seats.ended.delete,
+    ]),
     kick: seats.ended.kick,
     replace: seats.ended.replace,
     grounds: seats.grounds,
@@ -97,7 +112,7 @@ export function resolve(input: ResolveInput): Plan {
   };
 }
 
-/** The active tokens while they are being resolved: each is held until one rule ends it, and only that one. */
+/** The tokens that a login can end while they are being resolved: each is held until one rule ends it, and only that one. */
 class Seats {
   readonly grounds = new Map<TokenId, Ground>();
   readonly ended = {
@@ -151,19 +166,33 @@ function excessOf(group: Group, limit: Limit): number {
   return Math.max(0, group.tokens.length + (group.joined ? 1 : 0) - limit.max);
 }
 
-/** Lapsed tokens first, then by the limit's rule; the order of login settles every tie. */
+/** Tokens that hold no seat first, then lapsed ones, then by the limit's rule; the order of login settles every tie. */
 function inOrderOfLeaving(tokens: readonly Token[], limit: Limit, now: number): Token[] {
   const seen = (token: Token) => (limit.victim === 'least_recently_seen' ? token.lastSeenAt : 0);
-  const held = (token: Token) => (isLapsed(token, now) ? 0 : 1);
-  return tokens.toSorted((a, b) => held(a) - held(b) || seen(a) - seen(b) || a.seq - b.seq);
+  return tokens.toSorted((a, b) => holdOf(a, now) - holdOf(b, now) || seen(a) - seen(b) || a.seq - b.seq);
+}
+
+/** How firmly a token sits: time has ended it, its lease has, or it defends its seat. */
+function holdOf(token: Token, now: number): 0 | 1 | 2 {
+  if (isOutlived(token, now)) return 0;
+  return isLapsed(token, now) ? 1 : 2;
+}
+
+function defendsSeat(token: Token, now: number): boolean {
+  return holdOf(token, now) === 2;
 }
 
 function groundOf(policy: Policy, token: Token, now: number): Ground {
-  return isLapsed(token, now) ? { policy: policy.name, reason: 'lapsed' } : { policy: policy.name };
+  const reason = ([{ reason: 'expired' }, { reason: 'lapsed' }, {}] as const)[holdOf(token, now)];
+  return { policy: policy.name, ...reason };
 }
 
-function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput): Map<TokenId, Platform> {
-  const expired = tokens.filter((token) => stateOf(token, now) === 'expired' || now >= token.expiresAt);
+/** Expired ones that nothing else has ended, and tombstones that nobody can ask about any more. */
+function expiredAndUnreadable({ tokens, unreadable = [], now }: ResolveInput, seats: Seats): Map<TokenId, Platform> {
+  const expired = tokens.filter((token) => {
+    if (seats.grounds.has(token.tokenId)) return false;
+    return token.end === undefined ? stateOf(token, now) === 'expired' : isOver(token, now);
+  });
   return new Map([
     ...expired.toSorted((a, b) => a.seq - b.seq).map((token) => [token.tokenId, token.platform] as const),
     ...unreadable
@@ -188,9 +217,11 @@ function isSameDevice(token: Token, { platform, deviceId }: Incoming): boolean {
   return token.platform === platform && token.deviceId === deviceId;
 }
 
-function beyondHardCap(held: readonly Token[], { incoming, maxTokens }: ResolveInput): readonly Token[] {
+function beyondHardCap(held: readonly Token[], { incoming, maxTokens, now }: ResolveInput): readonly Token[] {
   const isAdmin = incoming.platform === ADMIN_PLATFORM;
-  const peers = held.filter((token) => (token.platform === ADMIN_PLATFORM) === isAdmin);
+  const peers = held
+    .filter((token) => (token.platform === ADMIN_PLATFORM) === isAdmin)
+    .toSorted((a, b) => Number(isOutlived(b, now)) - Number(isOutlived(a, now)) || a.seq - b.seq);
   return peers.slice(0, Math.max(0, peers.length + 1 - maxTokens));
 }
 

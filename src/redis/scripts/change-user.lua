@@ -29,7 +29,7 @@ local function is_stricter()
 end
 
 local ended = {}
-if #ARGV > 11 then ended = end_all(active_tokens(), ARGV[12], ARGV[13], ARGV[14]) end
+if #ARGV > 11 then ended = end_all(endable_tokens(), ARGV[12], ARGV[13], ARGV[14]) end
 
 redis.call('HSETNX', USER, 'createdAt', NOW_TEXT)
 redis.call('ZADD', KEYS[5], 0, ARGV[5])

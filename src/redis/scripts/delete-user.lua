@@ -2,10 +2,10 @@
 --
 -- Input  KEYS 5 index of the shard's users, 6 index of its blocks, 7 the user's counters of attempts
 --        ARGV 5 name in the indexes, 6 the same as older versions wrote it, 7 code, 8 event, 9 actor
--- Output DELETED now (id platform …) | UNKNOWN now: neither a record nor an active token
+-- Output DELETED now (id platform …) | UNKNOWN now: neither a record nor a token to end
 -- Events one for each token ended, then user.deleted
 
-local tokens = active_tokens()
+local tokens = endable_tokens()
 if #tokens == 0 and redis.call('EXISTS', USER) == 0 then return { 'UNKNOWN', NOW } end
 local ended = end_all(tokens, ARGV[7], ARGV[8], ARGV[9])
 redis.call('DEL', USER, KEYS[7])

@@ -1,4 +1,4 @@
--- Ends those of a user's active tokens that the selector names. Repeatable: what has ended stays as it ended.
+-- Ends those of a user's tokens that the selector names. Repeatable: what has ended stays as it ended.
 --
 -- Input  ARGV 5 code, 6 event, 7 actor, 8 selector: all | ids | except | platforms, 9 … the names it speaks of
 -- Output ENDED now (id platform …)
@@ -8,7 +8,7 @@ local selector, named = ARGV[8], {}
 for i = 9, #ARGV do named[ARGV[i]] = true end
 
 local chosen = {}
-for _, token in ipairs(active_tokens()) do
+for _, token in ipairs(endable_tokens()) do
   local selected = selector == 'all'
     or (selector == 'ids' and named[token.id])
     or (selector == 'except' and not named[token.id])

@@ -3,6 +3,7 @@
 --
 -- The tokens hash:  <id>    seq, platform, deviceId, deviceName, createdAt, salt, ip, userAgent      written once
 --                   <id>:r  expiresAt, accessExpiresAt, generation, rotatedAt, idleMs               written by refresh
+--                   <id>:a  end of the access token signed last         absent = accessExpiresAt, the latest ever signed
 --                   <id>:s  lastSeenAt                                                              absent = createdAt
 --                   <id>:e  code, endedAt, actor                                                    present = ended
 --                   <id>:l  leaseExpiresAt, graceMs, connectionId, others                           presence only
@@ -56,10 +57,10 @@ local function detail_of(actor, code)
 end
 
 local function forget(id)
-  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':s', id .. ':e', id .. ':l', id .. ':n')
+  redis.call('HDEL', TOKENS, id, id .. ':r', id .. ':a', id .. ':s', id .. ':e', id .. ':l', id .. ':n')
 end
 
--- Ends one token that is not ended yet. code '' leaves no tombstone. Returns the token's own platform.
+-- Ends one token that is not ended yet. code '' leaves no tombstone, event '' tells nobody.
 local function end_token(id, code, event, actor)
   local core, renewal, lease = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':l'))
   local platform, access_expires_at = part(core, 2), tonumber(part(renewal or '', 2))
@@ -69,8 +70,7 @@ local function end_token(id, code, event, actor)
     redis.call('HSET', TOKENS, id .. ':e', code .. US .. NOW_TEXT .. US .. actor)
     if lease then redis.call('HDEL', TOKENS, id .. ':l') end
   end
-  emit(event, id, platform, access_expires_at, detail_of(actor, code))
-  return platform
+  if event ~= '' then emit(event, id, platform, access_expires_at, detail_of(actor, code)) end
 end
 
 -- What is known of a token that has not ended, in numbers: seq, platform, renewal (the parts of <id>:r), seen_at. nil for a
@@ -98,16 +98,17 @@ local function end_of_life(stored)
   return expires_at and access_expires_at and math.max(expires_at, access_expires_at)
 end
 
--- The tokens that are active now, oldest first: id, seq, platform. One that cannot be read may be active to another
--- version, so whatever ends tokens ends it too.
-local function active_tokens()
+-- The tokens that an end reaches, oldest first: id, seq, platform. They are active, or time has ended them and an access
+-- token of theirs may still be presented: a gateway that checks by itself has not been told. One that cannot be read may be
+-- active to another version.
+local function endable_tokens()
   local flat, all, found = redis.call('HGETALL', TOKENS), {}, {}
   for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
   for id, core in pairs(all) do
     if not string.find(id, ':', 1, true) and not all[id .. ':e'] then
       local token = read_token(core, all[id .. ':r'], all[id .. ':s'])
       if token then
-        if not is_expired(token.renewal, token.seen_at) then
+        if tonumber(token.renewal[2]) > NOW or not is_expired(token.renewal, token.seen_at) then
           found[#found + 1] = { id = id, seq = token.seq, platform = token.platform }
         end
       elseif (end_of_life(all[id .. ':r']) or NOW + 1) > NOW then
