@@ -12,17 +12,26 @@ const DRIFT_MS = 20;
 export type RedisClock = {
   /** Milliseconds since 1970 by Redis. Throws `store_unavailable` before the first observation. */
   now(): number;
+  /**
+   * Time by Redis at which so many ms have passed for certain, as far ahead of {@link now} as it may be. Throws
+   * `store_unavailable` before the first observation: what must not happen late has to know when that is.
+   */
+  deadline(ms: number): number;
   /** Takes in a reply that carried TIME; `sentAt` and the present are monotonic milliseconds. */
   observe(redisMs: number, sentAt: number): void;
 };
 
 export function createRedisClock(monotonic: () => number = () => performance.now()): RedisClock {
   let best: { offset: number; error: number; at: number } | undefined;
+
+  function known() {
+    if (best === undefined) throw new LatchkeyError('store_unavailable');
+    return best;
+  }
+
   return {
-    now() {
-      if (best === undefined) throw new LatchkeyError('store_unavailable');
-      return Math.floor(monotonic() + best.offset);
-    },
+    now: () => Math.floor(monotonic() + known().offset),
+    deadline: (ms) => Math.ceil(monotonic() + known().offset + known().error + ms),
     // The server read its clock somewhere between sending and receiving: the shorter that was, the better it is known.
     observe(redisMs, sentAt) {
       const receivedAt = monotonic();

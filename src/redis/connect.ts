@@ -7,7 +7,7 @@ import { LatchkeyError } from '../contract/errors.ts';
 import type { Credentials, RedisTarget } from './redis-url.ts';
 
 /** Longest wait for a reply: an outage must be answered within a second. */
-const REPLY_WITHIN_MS = 800;
+export const REPLY_WITHIN_MS = 800;
 const CONNECT_TIMEOUT_MS = 2_000;
 /**
  * A connection on which nothing comes back for so long, though something was asked, is given up: the other side may have

@@ -7,6 +7,7 @@ import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
+import { createRun, type Run } from './run-script.ts';
 
 const MIN_MAJOR_VERSION = 7;
 /** How often an idle node looks at the time of Redis, and whether the deployment's record is still there. */
@@ -45,6 +46,7 @@ export function createDeployment(
   clock: RedisClock,
   facts: DeploymentFacts,
 ): Deployment {
+  const run = createRun(clock);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let serverChecked = false;
@@ -53,7 +55,7 @@ export function createDeployment(
     await observeTime(redis, keys, clock);
     if (!serverChecked) await checkServer(redis, facts);
     serverChecked = true;
-    await agree(redis, keys, facts);
+    await agree(redis, keys, run, facts);
     await facts.retention.refresh();
   }
 
@@ -110,15 +112,15 @@ async function checkServer(redis: RedisClient, { strict, warn }: DeploymentFacts
 }
 
 /** The first node writes the record; every other one must fit it. */
-async function agree(redis: RedisClient, keys: Keys, { kid, kids }: DeploymentFacts): Promise<void> {
+async function agree(redis: RedisClient, keys: Keys, run: Run, { kid, kids }: DeploymentFacts): Promise<void> {
   const settings = keys.settings();
+  const record = (formerKid: string) =>
+    run(() => redis.recordDeployment(settings, keys.shards, kid, randomUUID(), formerKid));
   const read = () => answerOf(redis.hmget(settings, 'shards', 'kid', 'epoch'));
   let [shards, recordedKid, epoch] = await read();
   // A first node that was ended in between leaves a part: the next one writes the rest.
   if (!shards || !recordedKid || !epoch) {
-    await answerOf(redis.hsetnx(settings, 'shards', String(keys.shards)));
-    await answerOf(redis.hsetnx(settings, 'kid', kid));
-    await answerOf(redis.hsetnx(settings, 'epoch', randomUUID()));
+    await record('');
     [shards, recordedKid] = await read();
   }
   if (shards !== String(keys.shards)) {
@@ -132,5 +134,5 @@ async function agree(redis: RedisClient, keys: Keys, { kid, kids }: DeploymentFa
         'give every node the same SIGNING_KEYS_FILE',
     );
   }
-  if (recordedKid !== kid) await answerOf(redis.hset(settings, 'kid', kid));
+  if (recordedKid && recordedKid !== kid) await record(recordedKid);
 }

@@ -5,6 +5,7 @@
 import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { Keys } from './keys.ts';
+import { createRun } from './run-script.ts';
 
 /** So that a late reader misses none that matters. */
 const MARGIN_MS = 10 * 60 * 1000;
@@ -31,6 +32,7 @@ export function createEventRetention(
   clock: RedisClock,
   ownAccessMs: number,
 ): EventRetention {
+  const run = createRun(clock);
   let longestMs = ownAccessMs;
   let wholeSince = 0;
   const keptSince = (accessMs: number) => Math.max(wholeSince, clock.now() - accessMs - MARGIN_MS);
@@ -45,9 +47,8 @@ export function createEventRetention(
 
   /** What there is would go with its stream by the old life, where nothing new comes. */
   async function keepStreams(ms: number): Promise<void> {
-    const end = Math.ceil(clock.now() + ms);
     const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
-    await answerOf(Promise.all(shards.map((shard) => redis.pexpireat(keys.events(shard), end, 'GT'))));
+    await Promise.all(shards.map((shard) => run(() => redis.keepEvents(keys.events(shard), ms))));
   }
 
   async function raise(accessMs: number): Promise<void> {
@@ -56,7 +57,7 @@ export function createEventRetention(
     if (accessMs <= longest) return;
     const since = longest === 0 ? 0 : Math.floor(keptSince(longest)) + UNTIL_ALL_KNOW_MS;
     await keepStreams(accessMs + MARGIN_MS);
-    await answerOf(redis.zadd(keys.longest(), 'GT', since, WHOLE_SINCE, accessMs, LONGEST));
+    await run(() => redis.raiseRetention(keys.longest(), accessMs, since));
     await read();
   }
 

@@ -33,7 +33,7 @@ export type OpenStore = Stores & {
 };
 
 export function openStore(redis: RedisClient, options: StoreOptions, clock = createRedisClock()): OpenStore {
-  defineScripts(redis);
+  defineScripts(redis, clock);
   const keys = createKeys(options.keyPrefix, options.shards);
   const retention = createEventRetention(redis, keys, clock, options.accessTtlSeconds * 1000);
   const scope = createUserScope(redis, keys, clock, retention);

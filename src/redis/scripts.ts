@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Result } from 'ioredis';
-import type { RedisClient } from './connect.ts';
+import type { RedisClock } from './clock.ts';
+import { REPLY_WITHIN_MS, type RedisClient } from './connect.ts';
 
 /** tokens, user, history, events: the KEYS that every script takes first. */
 type Four = [tokens: string, user: string, history: string, events: string];
@@ -92,6 +93,14 @@ declare module 'ioredis' {
         hasWebhook: '1' | '',
       ]
     ): Result<['CHANGED', number, number] | ['MISMATCH', number], Context>;
+    recordDeployment(
+      ...args: [settings: string, shards: number, kid: string, epoch: string, formerKid: string]
+    ): Result<['RECORDED', number], Context>;
+    keepEvents(...args: [events: string, ms: number]): Result<['KEPT', number], Context>;
+    raiseRetention(
+      ...args: [longest: string, accessMs: number, wholeSince: number]
+    ): Result<['RAISED', number], Context>;
+    listWebhook(...args: [list: string, tenant: string]): Result<['LISTED', number], Context>;
     takeWebhook(
       ...args: [webhook: string, tenantKey: string, owner: string, leaseMs: number, version: number, url: string]
     ): Result<['TAKEN', number, Flat] | ['HELD' | 'STALE', number], Context>;
@@ -169,6 +178,10 @@ const SCRIPTS = [
   { command: 'deleteUser', file: 'delete-user', heads: USER, keys: 7, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'setUserPolicy', file: 'set-user-policy', heads: USER, keys: 4, flags: '' },
   { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 3, flags: '' },
+  { command: 'recordDeployment', file: 'record-deployment', heads: BASE, keys: 1, flags: '' },
+  { command: 'keepEvents', file: 'keep-events', heads: BASE, keys: 1, flags: '' },
+  { command: 'raiseRetention', file: 'raise-retention', heads: BASE, keys: 1, flags: '' },
+  { command: 'listWebhook', file: 'list-webhook', heads: BASE, keys: 1, flags: '' },
   { command: 'takeWebhook', file: 'take-webhook', heads: BASE, keys: 2, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'noteWebhook', file: 'note-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'releaseWebhook', file: 'release-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
@@ -178,12 +191,18 @@ const SCRIPTS = [
   { command: 'liftLocks', file: 'lift-locks', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
 ] as const;
 
-/** Gives the client one command a script (sent by digest, in full when Redis does not have it yet). */
-export function defineScripts(redis: RedisClient): void {
+/**
+ * Gives the client one command a script (sent by digest, in full when Redis does not have it yet). Each goes out with a
+ * deadline of its own, behind the arguments that it is called with.
+ */
+export function defineScripts(redis: RedisClient, clock: Pick<RedisClock, 'deadline'>): void {
+  const commands = redis as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
   for (const { command, file, heads, keys, flags } of SCRIPTS) {
     // With a first line of this form Redis refuses the script before it begins where it could not finish it.
     const lua = `#!lua ${flags}\n${[...heads, file].map(source).join('\n')}`;
     redis.defineCommand(command, { numberOfKeys: keys, lua });
+    const send = commands[command]?.bind(redis);
+    commands[command] = async (...args) => send?.(...args, clock.deadline(REPLY_WITHIN_MS));
   }
 }
 

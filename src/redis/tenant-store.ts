@@ -24,7 +24,7 @@ export function readPolicyChoice(text: string | undefined): PolicyChoice | undef
   return text === undefined ? undefined : readChoice(text);
 }
 
-export function createTenantStore({ redis, keys, clock, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
+export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
   /** Of tenants that were asked for in this turn of the loop: who asks for the same one shares the reply (decision 13). */
   const asked = new Map<string, Promise<StoredTenant | undefined>>();
 
@@ -47,7 +47,7 @@ export function createTenantStore({ redis, keys, clock, run, eventsKeptMs, keepE
       await keepEventsFor(longestAccessSeconds(config) * 1000);
       const hasWebhook = config.webhook !== undefined;
       // On the list before it comes into force: who delivers looks for tenants there.
-      if (hasWebhook) await answerOf(redis.zadd(keys.webhooks(), clock.now(), tenant));
+      if (hasWebhook) await run(() => redis.listWebhook(keys.webhooks(), tenant));
       const reply = await run(() =>
         redis.putTenant(
           keys.tenant(tenant),

@@ -1,6 +1,5 @@
 /**
- * Owns what every script call of a user has in common: its keys, its context, its turn, and the time in
- * its reply.
+ * Owns what every script call of a user has in common: its keys, its context and its turn.
  */
 import type { UserKey } from '../domain/token.ts';
 import type { Ended } from '../tokens/store.ts';
@@ -9,6 +8,7 @@ import type { Fields } from './codec.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
+import { createRun, type Run } from './run-script.ts';
 import { UserTurns } from './user-turns.ts';
 
 /** How long a user's history outlives the last thing that happened. */
@@ -26,8 +26,7 @@ export type UserScope = {
   /** tokens, user, history, events */
   readonly keysOf: (user: UserKey) => [string, string, string, string];
   readonly contextOf: (user: UserKey) => [string, string, number, number];
-  /** Awaits a script's reply and takes in the time that it carries. */
-  readonly run: <T extends readonly [string, number, ...unknown[]]>(call: () => Promise<T>) => Promise<T>;
+  readonly run: Run;
 };
 
 /** @param retention how long the feed keeps events */
@@ -46,12 +45,7 @@ export function createUserScope(
     contextOf: (user) => [user.tenant, user.userId, retention.keptMs(), HISTORY_KEPT_MS],
     eventsKeptMs: retention.keptMs,
     keepEventsFor: retention.raise,
-    async run(call) {
-      const sentAt = performance.now();
-      const reply = await answerOf(call());
-      clock.observe(reply[1], sentAt);
-      return reply;
-    },
+    run: createRun(clock),
   };
 }
 

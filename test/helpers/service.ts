@@ -152,7 +152,7 @@ function shiftableClock(): { clock: RedisClock; shiftClock: (ms: number) => void
   const real = createRedisClock();
   let shift = 0;
   return {
-    clock: { now: () => real.now() + shift, observe: (redisMs, sentAt) => real.observe(redisMs, sentAt) },
+    clock: { ...real, now: () => real.now() + shift },
     shiftClock: (ms) => {
       shift += ms;
     },

@@ -22,7 +22,7 @@ import {
 } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
-import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
+import { tellTime, testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 
 afterAll(closeServices);
 
@@ -381,6 +381,7 @@ describe('T15 locks are temporary, growing and bounded, never permanent', () => 
       throttle: figures,
       onTouchFailed: () => {},
     });
+    await tellTime(redis, store.clock);
     return { ...store, redis };
   }
 

@@ -15,7 +15,7 @@ const login = { kind: 'login', platform: 'ios' } as const;
 let redis: Redis;
 beforeAll(() => {
   redis = new Redis(testRedisUrl());
-  defineScripts(redis);
+  defineScripts(redis, { deadline: () => FAR_MS });
 });
 afterAll(() => redis.disconnect());
 

@@ -31,7 +31,7 @@ import { createUsers } from '../../src/tokens/users.ts';
 import { createIdentify, createJudge } from '../../src/tokens/verdict.ts';
 import { signerWith } from '../helpers/signing.ts';
 import { sized } from '../helpers/sizes.ts';
-import { testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
+import { tellTime, testPrefix, testRedisUrl } from '../helpers/test-redis.ts';
 
 const HISTORIES = sized(2_000);
 const MAX_STEPS = 8;
@@ -125,10 +125,7 @@ async function openLane(index: number) {
   const keySet = await readKeySet(await makeKeySet('EdDSA'), 'EdDSA');
   const real = createRedisClock();
   const shift = { ms: 0 };
-  const clock = {
-    now: () => real.now() + shift.ms,
-    observe: (redisMs: number, sentAt: number) => real.observe(redisMs, sentAt),
-  };
+  const clock = { ...real, now: () => real.now() + shift.ms };
   const options = {
     keyPrefix: testPrefix(),
     shards: 64,
@@ -138,9 +135,7 @@ async function openLane(index: number) {
   };
   const { store, users, tenants, attempts, keys } = openStore(redis, options, clock);
   const other = openStore(redis, options, clock);
-  const sentAt = performance.now();
-  const [seconds, microseconds] = await redis.time();
-  clock.observe(Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000), sentAt);
+  await tellTime(redis, clock);
   const signer = signerWith(keySet, ISSUER);
   const refreshTokens = createRefreshTokens('refresh-secret-of-the-histories-0123456789');
   const passwords = createPasswords();

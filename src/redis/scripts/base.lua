@@ -1,11 +1,17 @@
--- First part of every script: the time, how long keys live, and how values and events are written. Knows no keys.
--- Values are joined by US (31), which none of them may contain. Times are milliseconds by TIME.
+-- First part of every script: the time, until when it may be carried out, how long keys live, and how values and events
+-- are written. Knows no keys. Values are joined by US (31), which none of them may contain. Times are milliseconds by TIME.
+--
+-- ARGV of every script, as the last of all: its deadline (ms by TIME), which is taken off here
+-- Output LATE now: the deadline had passed, nothing was done
 
 local US = '\31'
 
 local time = redis.call('TIME')
 local NOW_US = time[1] * 1000000 + time[2]
 local NOW = math.floor(NOW_US / 1000)
+
+-- A script that lay in a buffer while Redis stood still: whoever sent it was told that it failed, and has gone on.
+if NOW > tonumber(table.remove(ARGV)) then return { 'LATE', NOW } end
 
 local function integer(number)
   return string.format('%.0f', number)
