@@ -23,6 +23,7 @@ import { loginEndpoints } from './http/login.ts';
 import { oauthTokenEndpoints } from './http/oauth-token.ts';
 import { ownTokenEndpoints } from './http/own-tokens.ts';
 import { presenceEndpoints } from './http/presence.ts';
+import { createRequestLog } from './http/request-log.ts';
 import { createRouter } from './http/router.ts';
 import { validateEndpoints } from './http/validate.ts';
 import { wellKnownEndpoints } from './http/well-known.ts';
@@ -124,7 +125,7 @@ export function createApp(deps: AppDeps): App {
   const client = createClientReader(config.trustProxy);
   const lane = {
     endpoints,
-    begin: createExchanges(log, client),
+    begin: createExchanges(createRequestLog(log, client)),
     carryOut: createCarryOut(createAuthenticate(judge, secrets.adminApiKey, secrets.gatewayApiKey), client),
     answerError: createErrorHandler(log),
   };

@@ -108,7 +108,9 @@ function keyOf(request: IncomingMessage): string {
   if (scheme.toLowerCase() === 'bearer') return credentials;
   if (scheme.toLowerCase() !== 'basic') return '';
   const pair = Buffer.from(credentials, 'base64').toString('utf8');
-  return decodeFormValue(pair.slice(pair.indexOf(':') + 1));
+  const colon = pair.indexOf(':');
+  // RFC 7617 section 2: without one there is no password.
+  return colon < 0 ? '' : decodeFormValue(pair.slice(colon + 1));
 }
 
 function decodeFormValue(text: string): string {

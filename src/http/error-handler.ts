@@ -13,7 +13,7 @@ export function createErrorHandler(log: Logger): AnswerError {
     const error = asLatchkeyError(thrown);
     const { requestId, request, response } = exchange;
     exchange.code = error.code;
-    if (error.status >= 500) log.error({ requestId, code: error.code, err: error.cause ?? error }, 'request failed');
+    noteTrouble(log, requestId, error);
     if (response.headersSent) {
       response.destroy();
       return;
@@ -23,6 +23,19 @@ export function createErrorHandler(log: Logger): AnswerError {
     const headers = headersOf(error, request.headers.authorization ?? '');
     answer(exchange, error.status, headers, JSON.stringify(body));
   };
+}
+
+/** A fault of ours with its stack; an outage, which meets every request, with its cause alone; a limit in its line only. */
+function noteTrouble(log: Logger, requestId: string, error: LatchkeyError): void {
+  const { code, cause } = error;
+  if (code === 'internal') log.error({ requestId, code, err: cause ?? error }, 'request failed');
+  else if (error.status >= 500 && cause !== undefined)
+    log.error({ requestId, code, reason: reasonOf(cause) }, 'request failed');
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause;
+  return cause.cause === undefined ? cause.message : `${cause.message}: ${reasonOf(cause.cause)}`;
 }
 
 function problemOf(error: LatchkeyError) {

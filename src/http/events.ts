@@ -11,12 +11,21 @@ import { passes, type EventFilter } from '../tokens/event-filter.ts';
 import type { Feed, FeedMessage, FeedStart } from '../tokens/feed.ts';
 import { timeView } from '../tokens/views.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
-import { beginStream, type Exchange } from './exchange.ts';
+import { beginStream, noteAnswer, type Exchange } from './exchange.ts';
 
 /** A consumer that has so much left to read is let go; it comes back with its cursor. */
 const MAX_BUFFERED_BYTES = 1_048_576;
 /** How long it may take to read what was left. */
 const LET_GO_MS = 5_000;
+
+/** What packs or gathers answers on their way is told not to: a kick that waits for the next one to be sent has not been told. */
+const STREAM_HEADERS = {
+  'Content-Type': 'text/event-stream; charset=utf-8',
+  // RFC 9111 section 5.2.2.7.
+  'Cache-Control': 'no-store, no-transform',
+  // To nginx.
+  'X-Accel-Buffering': 'no',
+};
 
 const eventsQuery = z.object({
   from: z
@@ -91,10 +100,13 @@ async function serve(feed: Feed, start: FeedStart, filter: EventFilter, exchange
     () => letGo(response),
   );
   // The client may have gone while the store was asked.
-  if (response.destroyed) return stop();
+  if (response.destroyed) {
+    noteAnswer(exchange);
+    return stop();
+  }
   response.on('close', stop);
   // Headers go out only now: an outage of the store is still a 503.
-  beginStream(exchange, 200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'X-Accel-Buffering': 'no' });
+  beginStream(exchange, 200, STREAM_HEADERS);
   // HEAD asks for no more; who no longer listens is let go, and its response ends.
   if (request.method === 'HEAD') return stop();
   isOpen = true;

@@ -1,12 +1,9 @@
 /**
- * Owns what every request has: an id that ties answer and log together, how its answer is written, and one line in the log.
- * The log has routes, never addresses of a resource: those hold ids of people.
+ * Owns what every request has: an id that ties answer and log together, and how its answer is written.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode } from '../contract/errors.ts';
-import type { Logger } from '../log.ts';
 import { randomText } from '../tokens/random-text.ts';
-import type { ClientReader } from './client.ts';
 import { hasAllCome, makeLast } from './last-request.ts';
 import { valuesOf } from './raw-headers.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -26,26 +23,31 @@ export type Exchange = {
   route: string | undefined;
   /** Of the error that was answered. */
   code: ErrorCode | undefined;
+  /** Its answer has been written, or begun. */
+  isAnswered: boolean;
+  /** Called then, where somebody waits for it. */
+  onAnswered: (() => void) | undefined;
 };
+
+/** Notes an exchange that begins now (request-log.ts). */
+export type NoteRequest = (exchange: Exchange) => void;
 
 export type BeginExchange = (request: IncomingMessage, response: ServerResponse) => Exchange;
 
-export function createExchanges(log: Logger, client: ClientReader): BeginExchange {
+export function createExchanges(note: NoteRequest | undefined): BeginExchange {
   return (request, response) => {
     const [given = '', ...more] = valuesOf(request, 'x-request-id');
     const requestId = more.length === 0 && GIVEN_ID.test(given) ? given : randomText(REQUEST_ID_BYTES);
-    const exchange: Exchange = { request, response, requestId, route: undefined, code: undefined };
-    if (!log.isLevelEnabled('info')) return exchange;
-    const startedAt = performance.now();
-    response.on('finish', () => {
-      const { route, code } = exchange;
-      const ms = Math.round((performance.now() - startedAt) * 10) / 10;
-      const { method } = request;
-      log.info(
-        { requestId, method, route, status: response.statusCode, code, ms, ip: client.ipOf(request) },
-        'request',
-      );
-    });
+    const exchange: Exchange = {
+      request,
+      response,
+      requestId,
+      route: undefined,
+      code: undefined,
+      isAnswered: false,
+      onAnswered: undefined,
+    };
+    note?.(exchange);
     return exchange;
   };
 }
@@ -63,11 +65,19 @@ function write(exchange: Exchange, status: number, headers: Headers, body: strin
   if (body !== '') list.push(...SECURITY_HEADERS);
   list.push('Content-Length', String(Buffer.byteLength(body)));
   exchange.response.writeHead(status, list).end(body);
+  noteAnswer(exchange);
+}
+
+/** Also where nobody is left to write to. */
+export function noteAnswer(exchange: Exchange): void {
+  exchange.isAnswered = true;
+  exchange.onAnswered?.();
 }
 
 /** Writes the head of an answer whose body has no end. */
 export function beginStream(exchange: Exchange, status: number, headers: Headers): void {
   exchange.response.writeHead(status, [...headersOf(exchange, headers), ...SECURITY_HEADERS]).flushHeaders();
+  noteAnswer(exchange);
 }
 
 /** Name, value, name, value, …: node:http writes it as it is. An answer is nobody else's, unless it says so. */
