@@ -1,31 +1,10 @@
 /**
- * Owns the names and the form of what happened to tokens and users, as feeds and histories tell it.
+ * Owns the form of what happened to tokens and users, as feeds and histories tell it.
  * Must not know where events are kept or how they travel.
  */
 import { z } from 'zod';
 import { TOKEN_REASONS } from './errors.ts';
-
-export const TOKEN_EVENT_TYPES = [
-  'token.issued',
-  'token.kicked',
-  'token.replaced',
-  'token.deleted',
-  'token.revoked',
-  'token.logged_out',
-] as const;
-
-export const EVENT_TYPES = [
-  ...TOKEN_EVENT_TYPES,
-  'login.declined',
-  'user.blocked',
-  'user.unblocked',
-  'user.password_changed',
-  'user.deleted',
-  'tenant.changed',
-] as const;
-
-export type TokenEventType = (typeof TOKEN_EVENT_TYPES)[number];
-export type EventType = (typeof EVENT_TYPES)[number];
+import { EVENT_TYPES } from './event-types.ts';
 
 /** Who ended a token or changed a user: the sentence "signed in on ios at 10:32 under single-device" in parts. */
 export const actorSchema = z

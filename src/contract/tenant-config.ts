@@ -3,7 +3,7 @@
  * Must not know which platforms or presets exist.
  */
 import { z } from 'zod';
-import { EVENT_TYPES } from './events.ts';
+import { EVENT_TYPES } from './event-types.ts';
 import { policySchema } from './policy.ts';
 
 /** Bounds of every life, wherever it is set: settings and tenants obey the same. */

@@ -3,7 +3,7 @@
  * Must not know Redis, JWTs or HTTP. All times are milliseconds since 1970 by the clock of Redis.
  */
 import type { TokenReason } from '../contract/errors.ts';
-import type { TokenEventType } from '../contract/events.ts';
+import type { EndingEventType } from '../contract/event-types.ts';
 import type { Platform } from './platform.ts';
 
 /** A user is always a pair: the same userId in two tenants is two people. */
@@ -31,7 +31,7 @@ export type Actor = {
 type CauseRow = {
   readonly state: Exclude<TokenState, 'active'> | 'gone';
   readonly code: TokenReason;
-  readonly event: TokenEventType;
+  readonly event: EndingEventType;
   readonly kind: ActorKind;
 };
 

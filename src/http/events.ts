@@ -4,7 +4,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
-import { EVENT_TYPES, type Event } from '../contract/events.ts';
+import { ENDING_EVENT_TYPES, endsToken, EVENT_TYPES, type EventType } from '../contract/event-types.ts';
+import type { Event } from '../contract/events.ts';
 import { ANY_TENANT, expectedTenantSchema } from '../contract/messages.ts';
 import { MAX_CURSOR_LENGTH } from '../tokens/feed-cursor.ts';
 import { passes, type EventFilter } from '../tokens/event-filter.ts';
@@ -40,6 +41,10 @@ const eventsQuery = z.object({
     .pipe(z.array(z.enum(EVENT_TYPES)).min(1))
     .optional()
     .describe(`Only these, separated by commas: ${EVENT_TYPES.join(', ')}.`),
+  ends: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('`true`: only events that end a token, also of types that the consumer does not know yet.'),
 });
 
 export function eventEndpoints(feed: Feed): Endpoint[] {
@@ -63,12 +68,17 @@ export function eventEndpoints(feed: Feed): Endpoint[] {
       },
       errors: [],
       handle({ query, request }) {
-        const filter = { tenant: query.tenant === ANY_TENANT ? undefined : query.tenant, types: query.types };
+        const filter = { tenant: query.tenant === ANY_TENANT ? undefined : query.tenant, types: typesOf(query) };
         const start = startOf(request, query.from);
         return { status: 200, stream: (exchange) => serve(feed, start, filter, exchange) };
       },
     }),
   ];
+}
+
+/** Which types end a token is known here, whatever the consumer knows. */
+function typesOf({ types, ends }: z.infer<typeof eventsQuery>): readonly EventType[] | undefined {
+  return ends === 'true' ? (types ?? ENDING_EVENT_TYPES).filter(endsToken) : types;
 }
 
 /** A client that reconnects by itself sends where it stood; that goes before what it was once told to ask for. */

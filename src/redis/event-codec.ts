@@ -2,7 +2,8 @@
  * Owns how events are read from streams and histories, as scripts/lib.lua writes them. Must not know commands or keys.
  * Reading never throws: what cannot be read is undefined. Of what a later version has written it takes what it knows.
  */
-import { EVENT_TYPES, type Event, type EventType } from '../contract/events.ts';
+import { EVENT_TYPES, type EventType } from '../contract/event-types.ts';
+import type { Event } from '../contract/events.ts';
 import { codeOf, isTime, readActor, US } from './codec.ts';
 
 /** @param shard makes the stream's entry id unique over all streams */

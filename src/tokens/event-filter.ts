@@ -1,7 +1,8 @@
 /**
  * Owns which events somebody asked for: of one tenant, of some types. Pure.
  */
-import type { Event, EventType } from '../contract/events.ts';
+import type { EventType } from '../contract/event-types.ts';
+import type { Event } from '../contract/events.ts';
 
 /** What is absent lets every event pass. */
 export type EventFilter = {

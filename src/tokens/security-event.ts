@@ -4,8 +4,9 @@
  */
 import { hash } from 'node:crypto';
 import type { JWTPayload } from 'jose';
+import { endsToken } from '../contract/event-types.ts';
 import type { Event } from '../contract/events.ts';
-import { CAUSES, type ActorKind } from '../domain/token.ts';
+import type { ActorKind } from '../domain/token.ts';
 import type { ResetReason } from './feed.ts';
 import type { Signing } from './signing.ts';
 
@@ -14,8 +15,6 @@ const SECURITY_EVENT_TYPE = 'secevent+jwt';
 
 /** OpenID Continuous Access Evaluation Profile 1.0, section 3.1. */
 const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
-
-const ENDS_A_TOKEN: ReadonlySet<string> = new Set(Object.values(CAUSES).map(({ event }) => event));
 
 /** CAEP section 2: who set it going. A login ends other tokens by a policy. */
 const INITIATOR: Readonly<Record<ActorKind, string>> = {
@@ -76,7 +75,7 @@ function subjectOf({ tenant, userId, tokenId }: Pick<Event, 'tenant' | 'userId' 
 function eventsOf(event: Event, toe: number): Record<string, object> {
   return {
     [`urn:latchkey:event:${event.type}`]: event,
-    ...(ENDS_A_TOKEN.has(event.type) && { [SESSION_REVOKED]: sessionRevoked(event, toe) }),
+    ...(endsToken(event.type) && { [SESSION_REVOKED]: sessionRevoked(event, toe) }),
   };
 }
 

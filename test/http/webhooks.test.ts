@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { loadConfig } from '../../src/config.ts';
-import { EVENT_TYPES } from '../../src/contract/events.ts';
+import { EVENT_TYPES } from '../../src/contract/event-types.ts';
 import { createPush } from '../../src/outbound/push.ts';
 import { createFeed } from '../../src/tokens/feed-hub.ts';
 import { createSecurityEvents } from '../../src/tokens/security-event.ts';

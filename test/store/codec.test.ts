@@ -1,7 +1,7 @@
 /** What is written to Redis is read back as it was, and what cannot be read is reported, never thrown. */
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
-import { EVENT_TYPES } from '../../src/contract/events.ts';
+import { EVENT_TYPES } from '../../src/contract/event-types.ts';
 import { TOKEN_REASONS } from '../../src/contract/errors.ts';
 import type { Actor } from '../../src/domain/token.ts';
 import {
