@@ -2,25 +2,15 @@
  * Owns how another service is asked by POST: over connections that are kept, but not for ever, and how much is read of its
  * answer. Must not know what is asked. Redirects are never followed: an address is what an operator has set, and no other.
  */
-import {
-  Agent as HttpAgent,
-  request as requestHttp,
-  type ClientRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-} from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import type { LookupFunction } from 'node:net';
-import { finished, type Duplex } from 'node:stream';
+import { request as requestHttp, type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { finished } from 'node:stream';
+import { createAgents, createFreshAgents, type Agents, type ConnectionOptions } from '../kept-connections.ts';
 import { OutboundError, wordOf } from './trouble.ts';
 
 const MAX_ANSWER_BYTES = 16_384;
 /** For the rest of a body that nobody reads. */
 const LET_GO_WITHIN_MS = 50;
-/** Only a new connection looks the name up again: a service that has moved is found within this time. */
-const MAX_CONNECTION_AGE_MS = 30_000;
-/** Less than servers wait before they close a connection themselves. */
-const IDLE_MS = 4_000;
 
 export type Question = {
   readonly url: string;
@@ -46,41 +36,12 @@ export type Answer = {
  */
 export type Post = <T>(question: Question, read: (answer: Answer) => Promise<T>) => Promise<T>;
 
-export type PostOptions = {
-  /** Monotonic ms, by which connections age. */
-  readonly monotonic?: () => number;
-  /** How names become addresses; as the operating system says when not given. */
-  readonly lookup?: LookupFunction;
-};
+export type PostOptions = ConnectionOptions;
 
-type Agents = Readonly<Record<string, HttpAgent>>;
 type Fault = (error: unknown) => OutboundError;
 
-export function createPost({ monotonic = () => performance.now(), lookup }: PostOptions = {}): Post {
-  const born = new WeakMap<Duplex, number>();
-  const isYoung = (socket: Duplex) => monotonic() - (born.get(socket) ?? -Infinity) < MAX_CONNECTION_AGE_MS;
-  const agentsOf = (keepAlive: boolean): Agents => {
-    const options = { keepAlive, timeout: IDLE_MS, ...(lookup && { lookup }) };
-    const agents = {
-      'http:': new HttpAgent(options),
-      'https:': new HttpsAgent({ ...options, ALPNProtocols: ['http/1.1'] }),
-    };
-    for (const agent of Object.values(agents)) keepOnly(isYoung, agent);
-    return agents;
-  };
-  const [kept, fresh] = [agentsOf(true), agentsOf(false)];
-
-  function begin(question: Question, signal: AbortSignal, agents: Agents): ClientRequest {
-    const { protocol } = new URL(question.url);
-    const agent = agents[protocol];
-    const headers = { 'User-Agent': 'Latchkey', 'Accept-Encoding': 'identity', ...question.headers };
-    const start = protocol === 'https:' ? requestHttps : requestHttp;
-    const request = start(question.url, { method: 'POST', headers, signal, ...(agent && { agent }) });
-    request.once('socket', (socket) => {
-      if (!born.has(socket)) born.set(socket, monotonic());
-    });
-    return request;
-  }
+export function createPost(options: PostOptions = {}): Post {
+  const [kept, fresh] = [createAgents(options), createFreshAgents(options)];
 
   async function ask(question: Question, signal: AbortSignal): Promise<IncomingMessage> {
     const request = begin(question, signal, kept);
@@ -109,10 +70,12 @@ export function createPost({ monotonic = () => performance.now(), lookup }: Post
   };
 }
 
-/** Node asks the agent about each connection that has become free. */
-function keepOnly(isYoung: (socket: Duplex) => boolean, agent: HttpAgent): void {
-  const keep = agent.keepSocketAlive.bind(agent);
-  agent.keepSocketAlive = (socket) => (isYoung(socket) ? keep(socket) : undefined);
+function begin(question: Question, signal: AbortSignal, agents: Agents): ClientRequest {
+  const { protocol } = new URL(question.url);
+  const agent = agents[protocol];
+  const headers = { 'User-Agent': 'Latchkey', 'Accept-Encoding': 'identity', ...question.headers };
+  const start = protocol === 'https:' ? requestHttps : requestHttp;
+  return start(question.url, { method: 'POST', headers, signal, ...(agent && { agent }) });
 }
 
 function limitOf({ withinMs, stop }: Question) {
