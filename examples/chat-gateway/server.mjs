@@ -22,7 +22,7 @@ const checker = createTokenChecker({
   mode: MODE,
   onError: (error) => console.error(`latchkey: ${error.message}`),
 });
-await checker.ready();
+await checker.ready({ timeoutMs: 30_000 });
 
 const page = await readFile(new URL('index.html', import.meta.url));
 const withToken = requireToken(checker);
@@ -51,6 +51,8 @@ async function forward(request, response) {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
       body: Buffer.concat(chunks),
+      // A password goes to Latchkey and to nobody else.
+      redirect: 'manual',
     });
     response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'text/plain' });
     return response.end(Buffer.from(await answer.arrayBuffer()));
@@ -62,6 +64,7 @@ async function forward(request, response) {
 const sockets = new WebSocketServer({ server, maxPayload: MAX_MESSAGE_BYTES });
 const attached = attachWebSocketServer(sockets, checker, {
   presence: { leaseIntervalMs: Number(LEASE_INTERVAL_MS) },
+  whenStale: 'close',
   onError: (error) => console.error(`sockets: ${error.message}`),
 });
 

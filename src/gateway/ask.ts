@@ -4,20 +4,23 @@
  */
 import type { Api } from './api.ts';
 import { GatewayUnavailableError } from './errors.ts';
-import { TOKEN_REASONS, type Actor, type TokenReason, type Verdict } from './types.ts';
+import { ANY_TENANT, type Settings } from './options.ts';
+import { isActor, isReason, type Claims, type Verdict } from './types.ts';
 import { isClaims } from './verify.ts';
+
+type Expected = Pick<Settings, 'issuer' | 'audience' | 'tenant'>;
 
 /** Throws GatewayUnavailableError. */
 export type Ask = (token: string, digest: string) => Promise<Verdict>;
 
-export function createAsk(api: Api, tenant: string): Ask {
+export function createAsk(api: Api, expected: Expected): Ask {
   const unsent = new Map<string, Promise<Verdict>>();
   return (token, digest) => {
     const shared = unsent.get(digest);
     if (shared !== undefined) return shared;
     const asked = endOfTurn().then(async () => {
       unsent.delete(digest);
-      return verdictOf(await api.introspect(token, tenant));
+      return verdictOf(await api.introspect(token, expected.tenant), expected);
     });
     unsent.set(digest, asked);
     return asked;
@@ -30,11 +33,13 @@ function endOfTurn(): Promise<void> {
   });
 }
 
-function verdictOf({ active, ...rest }: Readonly<Record<string, unknown>>): Verdict {
+function verdictOf({ active, ...rest }: Readonly<Record<string, unknown>>, expected: Expected): Verdict {
   if (active === true) {
     if (!isClaims(rest)) throw new GatewayUnavailableError('Latchkey gave a verdict without claims');
     const { token_type: _tokenType, ...claims } = rest;
-    return { active: true, claims };
+    // Who answers speaks of its own tokens: of another issuer it is not the Latchkey that was meant.
+    if (claims.iss !== expected.issuer) throw new GatewayUnavailableError(`the verdict is of ${claims.iss}`);
+    return isMeant(claims, expected) ? { active: true, claims } : { active: false, reason: 'token_invalid' };
   }
   const { reason, endedAt, endedBy } = rest;
   return {
@@ -46,10 +51,8 @@ function verdictOf({ active, ...rest }: Readonly<Record<string, unknown>>): Verd
   };
 }
 
-export function isReason(value: unknown): value is TokenReason {
-  return (TOKEN_REASONS as readonly unknown[]).includes(value);
-}
-
-export function isActor(value: unknown): value is Actor {
-  return typeof value === 'object' && value !== null && 'kind' in value;
+/** As where a token is verified here. */
+function isMeant({ aud, tenant }: Claims, expected: Expected): boolean {
+  const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+  return audiences.includes(expected.audience) && (expected.tenant === ANY_TENANT || expected.tenant === tenant);
 }

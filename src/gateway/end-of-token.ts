@@ -1,20 +1,8 @@
 /**
- * Owns how an event of the feed tells the end of a token, and the sentence for people that it makes.
+ * Owns how an event of the feed tells the end of a token. Which types do is said by the contract, and by nobody else.
  */
-import { isActor, isReason } from './ask.ts';
-import { REASON_TITLES, type EndedEvent, type InactiveVerdict, type TokenReason } from './types.ts';
-
-/** The code that the token's device is told, by type of event. */
-const CODES: Readonly<Record<string, TokenReason>> = {
-  'token.kicked': 'token_kicked',
-  'token.replaced': 'token_replaced',
-  // Deleted without a trace: it is not on record.
-  'token.deleted': 'token_unknown',
-  'token.revoked': 'token_revoked',
-  'token.logged_out': 'token_logged_out',
-};
-
-export const ENDING_TYPES = Object.keys(CODES);
+import { ENDING_EVENTS, EVENT_TYPES, endsToken } from '../contract/event-types.ts';
+import { isActor, isReason, type EndedEvent, type InactiveVerdict, type TokenReason } from './types.ts';
 
 /** What a device is told of an end. */
 export type End = Pick<InactiveVerdict, 'reason' | 'endedAt' | 'endedBy'>;
@@ -26,18 +14,23 @@ export function saysEndOfToken({ reason }: End): boolean {
 
 export type EndOfToken = EndedEvent & { /** End of its last access token, unix ms. */ readonly until: number };
 
-/** Undefined for an event that ends no token. */
-export function readEnd(event: Readonly<Record<string, unknown>>): EndOfToken | undefined {
+/**
+ * What a message of the feed says: the end of a token, or nothing to a checker. The feed is asked for ends alone, so a type
+ * that came later ends the token that it names; of whom it speaks cannot be known when it names none.
+ */
+export function readEnd(event: Readonly<Record<string, unknown>>): EndOfToken | 'nothing' | 'whose' {
   const { type, tenant, userId, tokenId, platform, at, exp, by, code } = event;
-  const byType = CODES[String(type)];
-  if (byType === undefined || typeof tokenId !== 'string') return undefined;
+  if (typeof type !== 'string') return 'nothing';
+  const isEnd = endsToken(type);
+  if (!isEnd && (EVENT_TYPES as readonly string[]).includes(type)) return 'nothing';
+  if (typeof tokenId !== 'string' || tokenId === '') return 'whose';
   const endedBy = isActor(by) ? by : undefined;
   return {
     tokenId,
     tenant: String(tenant),
     userId: String(userId),
     ...(typeof platform === 'string' && { platform }),
-    reason: reasonOf(byType, code, endedBy),
+    reason: reasonOf(isEnd ? ENDING_EVENTS[type] : 'token_revoked', code, endedBy),
     endedAt: String(at),
     ...(endedBy && { endedBy }),
     until: typeof exp === 'number' ? exp * 1000 : Infinity,
@@ -48,14 +41,4 @@ export function readEnd(event: Readonly<Record<string, unknown>>): EndOfToken | 
 function reasonOf(byType: TokenReason, code: unknown, by: EndedEvent['endedBy']): TokenReason {
   if (isReason(code)) return code;
   return by?.kind === 'system' && by.reason === 'refresh_reused' ? 'refresh_reused' : byType;
-}
-
-/** "signed in on ios at 10:32" for an end by a login, else the reason in words. */
-export function sentenceOf({ reason, endedAt, endedBy }: End, timeZone = 'UTC'): string {
-  if (endedAt === undefined) return REASON_TITLES[reason];
-  const at = new Intl.DateTimeFormat('en-GB', { timeZone, hour: '2-digit', minute: '2-digit' }).format(
-    new Date(endedAt),
-  );
-  if (endedBy?.kind === 'login') return `signed in on ${endedBy.platform ?? 'another device'} at ${at}`;
-  return `${REASON_TITLES[reason]} at ${at}`;
 }

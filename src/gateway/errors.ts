@@ -1,5 +1,5 @@
 /**
- * Owns the two ways in which a checker fails that are no verdict.
+ * Owns the ways in which a checker fails that are no verdict.
  */
 
 /** It cannot be known whether a token is good: answer 503, never 401. */
@@ -19,5 +19,16 @@ export class GatewayKeyRefusedError extends GatewayUnavailableError {
 
   constructor() {
     super('Latchkey refuses this gateway key');
+  }
+}
+
+/** Who answers is the Latchkey of another issuer than the option `issuer` says. Every check fails until one of them is right. */
+export class GatewayIssuerError extends GatewayUnavailableError {
+  override readonly name = 'GatewayIssuerError';
+
+  constructor(url: string, found: string, expected: string) {
+    super(
+      `${url} is Latchkey for the issuer ${JSON.stringify(found)}; the option issuer says ${JSON.stringify(expected)}`,
+    );
   }
 }

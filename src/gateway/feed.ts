@@ -10,6 +10,8 @@ const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 /** Latchkey sends a heartbeat every 15 s. */
 const LONGEST_SILENCE_MS = 20_000;
+/** Only a new connection looks Latchkey's name up again; nothing is missed in between. */
+const GREATEST_AGE_MS = 300_000;
 
 export type FeedHandlers = {
   readonly onEvent: (event: Readonly<Record<string, unknown>>) => void;
@@ -23,18 +25,25 @@ export type FeedHandlers = {
 export type FeedQuery = {
   /** Where to begin when there is no cursor. */
   readonly from: 'start' | 'now';
-  readonly types: readonly string[];
   /** Undefined: of all tenants. */
   readonly tenant: string | undefined;
   /** A shorter staleness than the silence between heartbeats is kept by connecting anew. */
   readonly maxStalenessMs: number;
+  /** How long the beginning of an answer is waited for. */
+  readonly timeoutMs: number;
+};
+
+export type Following = {
+  /** What has come and was not read yet may be old: it is thrown away, and asked for again. */
+  restart(): void;
 };
 
 /** Follows until `stop` aborts. */
-export async function followFeed(api: Api, query: FeedQuery, on: FeedHandlers, stop: AbortSignal): Promise<void> {
+export function followFeed(api: Api, query: FeedQuery, on: FeedHandlers, stop: AbortSignal): Following {
   const silenceMs = Math.min(LONGEST_SILENCE_MS, Math.floor((query.maxStalenessMs * 2) / 3));
   let cursor: string | undefined;
   let retryMs = FIRST_RETRY_MS;
+  let connection = new AbortController();
 
   const take = ({ type, data, id }: SseMessage): 'begin anew' | 'go on' => {
     if (type === 'reset') {
@@ -44,45 +53,90 @@ export async function followFeed(api: Api, query: FeedQuery, on: FeedHandlers, s
       cursor = query.from === 'start' ? undefined : (id ?? cursor);
       return query.from === 'start' ? 'begin anew' : 'go on';
     }
-    const content = JSON.parse(data) as Record<string, unknown>;
-    if (type === 'heartbeat') on.onHeartbeat(Date.parse(String(content['at'])), content['live'] === true);
+    const content = membersOf(data);
+    const isLive = type === 'heartbeat' && content['live'] === true;
+    if (type === 'heartbeat') on.onHeartbeat(timeOf(content['at']), isLive);
     else on.onEvent(content);
-    if (type === 'heartbeat' && content['live'] === true) retryMs = FIRST_RETRY_MS;
+    if (isLive) retryMs = FIRST_RETRY_MS;
     // Only now: what threw above is asked for again.
     cursor = id ?? cursor;
     return 'go on';
   };
 
-  const connectOnce = async (): Promise<void> => {
-    const cut = new AbortController();
-    const silence = setTimeout(() => cut.abort(new Error('the feed fell silent')), silenceMs);
-    try {
-      const bytes = await api.events(searchOf(query), cursor, AbortSignal.any([stop, cut.signal]));
-      const parser = new SseParser();
-      for await (const chunk of bytes) {
-        silence.refresh();
-        for (const message of parser.push(chunk)) if (take(message) === 'begin anew') return;
+  const read = async ({ signal }: AbortController, refresh: () => void): Promise<void> => {
+    const bytes = await api.events(searchOf(query), cursor, signal);
+    refresh();
+    const parser = new SseParser();
+    for await (const chunk of bytes) {
+      refresh();
+      for (const message of parser.push(chunk)) {
+        if (signal.aborted || take(message) === 'begin anew') return;
       }
-      throw new Error('the feed ended');
+    }
+    throw new Error('the feed ended');
+  };
+
+  const connectOnce = async (): Promise<void> => {
+    const mine = new AbortController();
+    connection = mine;
+    const cut = (why: string) => () => mine.abort(new Error(why));
+    const close = cut('the checker is closed');
+    // One listener at a time: the signal lives as long as the checker.
+    stop.addEventListener('abort', close);
+    let silence = setTimeout(cut('no answer in time'), query.timeoutMs);
+    const age = setTimeout(cut(RENEWED), GREATEST_AGE_MS);
+    const refresh = () => {
+      clearTimeout(silence);
+      silence = setTimeout(cut('the feed fell silent'), silenceMs);
+    };
+    try {
+      await read(mine, refresh);
     } finally {
       clearTimeout(silence);
-      cut.abort();
+      clearTimeout(age);
+      stop.removeEventListener('abort', close);
+      mine.abort();
     }
   };
 
-  while (!stop.aborted) {
-    try {
-      await connectOnce();
-    } catch (error) {
+  const follow = async (): Promise<void> => {
+    while (!stop.aborted) {
+      try {
+        await connectOnce();
+      } catch (error) {
+        if (stop.aborted) return;
+        if (!isRenewal(connection)) on.onTrouble(error);
+      }
       if (stop.aborted) return;
-      on.onTrouble(error);
+      const waitMs = isRenewal(connection) ? 0 : retryMs * (0.5 + Math.random() / 2);
+      await sleep(waitMs, undefined, { signal: stop }).catch(() => {});
+      retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
     }
-    if (stop.aborted) return;
-    await sleep(retryMs * (0.5 + Math.random() / 2), undefined, { signal: stop }).catch(() => {});
-    retryMs = Math.min(LAST_RETRY_MS, retryMs * 2);
-  }
+  };
+
+  void follow();
+  return { restart: () => connection.abort(new Error(RENEWED)) };
 }
 
-function searchOf({ from, types, tenant }: FeedQuery): string {
-  return new URLSearchParams({ from, types: types.join(','), ...(tenant !== undefined && { tenant }) }).toString();
+/** Why a connection was given up that there was nothing wrong with. */
+const RENEWED = 'the connection is made anew';
+
+function isRenewal({ signal }: AbortController): boolean {
+  return signal.aborted && signal.reason instanceof Error && signal.reason.message === RENEWED;
+}
+
+function membersOf(data: string): Readonly<Record<string, unknown>> {
+  const content: unknown = JSON.parse(data);
+  if (typeof content !== 'object' || content === null) throw new Error('the feed holds what is no event');
+  return content as Readonly<Record<string, unknown>>;
+}
+
+function timeOf(at: unknown): number {
+  const ms = typeof at === 'string' ? Date.parse(at) : Number.NaN;
+  if (Number.isNaN(ms)) throw new Error('the feed holds a heartbeat without a time');
+  return ms;
+}
+
+function searchOf({ from, tenant }: FeedQuery): string {
+  return new URLSearchParams({ from, ends: 'true', ...(tenant !== undefined && { tenant }) }).toString();
 }

@@ -2,8 +2,8 @@
  * What gateways check access tokens with (`latchkey/gateway`). Needs jose and nothing else.
  */
 export { createTokenChecker } from './checker.ts';
-export { sentenceOf } from './end-of-token.ts';
-export { GatewayKeyRefusedError, GatewayUnavailableError } from './errors.ts';
+export { GatewayIssuerError, GatewayKeyRefusedError, GatewayUnavailableError } from './errors.ts';
+export { sentenceOf } from './sentence.ts';
 export type {
   Actor,
   CheckerEvents,

@@ -1,35 +1,54 @@
 /**
  * Owns Latchkey's public keys. An unknown `kid` has them fetched again, but not more often than the cooldown, so that
- * made-up tokens cause no load. Keys that cannot be fetched anew stay in use: they were published before they signed.
+ * made-up tokens cause no load. Keys that cannot be fetched anew stay in use for a while: they were published before they
+ * signed. After their greatest age they are believed no more, as one of them may have been withdrawn.
  */
 import { importJWK, type CryptoKey, type JWK } from 'jose';
+import { GatewayUnavailableError } from './errors.ts';
 
 const COOLDOWN_MS = 5_000;
 /** As the key set's Cache-Control says. */
 const MAX_AGE_MS = 300_000;
+/** A key that was taken out of the set is not believed for longer, whatever cannot be reached. */
+export const GREATEST_AGE_MS = 900_000;
 export const ALGORITHMS = ['EdDSA', 'ES256', 'RS256'] as const;
 
 type Key = { readonly alg: string; readonly key: CryptoKey };
 
+export type KeySetOptions = {
+  readonly fetch: () => Promise<unknown>;
+  /** Ms that have passed, sleep of the machine included. */
+  readonly now: () => number;
+  /** A key is no longer published: what it has signed is not to be trusted any more. */
+  readonly onKeyGone: () => void;
+  /** Of what is fetched in the background, and of single keys. */
+  readonly onTrouble: (error: unknown) => void;
+};
+
 export class KeySet {
-  readonly #fetch: () => Promise<unknown>;
-  readonly #onKeyGone: () => void;
+  readonly #options: KeySetOptions;
   #keys: ReadonlyMap<string, Key> | undefined;
   #fetchedAt = -Infinity;
+  #triedAt = -Infinity;
   #fetching: Promise<void> | undefined;
 
-  /** @param onKeyGone a key is no longer published: what it has signed is not to be trusted any more */
-  constructor(fetch: () => Promise<unknown>, onKeyGone: () => void) {
-    this.#fetch = fetch;
-    this.#onKeyGone = onKeyGone;
+  constructor(options: KeySetOptions) {
+    this.#options = options;
+  }
+
+  /** False when the keys are too old for a verdict. Has them fetched anew in the background in good time. */
+  isBelievable(): boolean {
+    const now = this.#options.now();
+    const age = now - this.#fetchedAt;
+    if (age > MAX_AGE_MS && now - this.#triedAt > COOLDOWN_MS) this.refresh().catch(this.#options.onTrouble);
+    return age <= GREATEST_AGE_MS;
   }
 
   /** Undefined when there is no such key. Throws when that cannot be known. */
   find(kid: string | undefined, alg: string | undefined): CryptoKey | undefined | Promise<CryptoKey | undefined> {
-    const age = performance.now() - this.#fetchedAt;
     const known = this.#lookUp(kid, alg);
-    if (known === undefined && age > COOLDOWN_MS) return this.refresh().then(() => this.#lookUp(kid, alg));
-    if (age > MAX_AGE_MS) this.refresh().catch(() => {}); // In the background: the next unknown key asks again.
+    const isUnknown = known === undefined && this.#options.now() - this.#fetchedAt > COOLDOWN_MS;
+    if (isUnknown || !this.isBelievable()) return this.refresh().then(() => this.#lookUp(kid, alg));
     return known;
   }
 
@@ -47,19 +66,41 @@ export class KeySet {
   }
 
   async #load(): Promise<void> {
-    const { keys } = (await this.#fetch()) as { keys?: readonly JWK[] };
-    const usable = (keys ?? []).filter(
-      ({ kid, alg, use }) => kid !== undefined && use === 'sig' && ALGORITHMS.some((one) => one === alg),
-    );
-    const read = await Promise.all(
-      usable.map(async (jwk): Promise<readonly [string, Key]> => {
-        const { kid = '', alg = '' } = jwk;
-        return [kid, { alg, key: (await importJWK(jwk, alg)) as CryptoKey }];
-      }),
-    );
+    const startedAt = this.#options.now();
+    this.#triedAt = startedAt;
+    const published = publishedIn(await this.#options.fetch());
     const before = this.#keys;
-    this.#keys = new Map(read);
-    this.#fetchedAt = performance.now();
-    if (before && [...before.keys()].some((kid) => !this.#keys?.has(kid))) this.#onKeyGone();
+    const keys = new Map<string, Key>();
+    for (const jwk of published) {
+      const { kid = '' } = jwk;
+      // One that is still published and cannot be read for the moment is what it was.
+      const key = (await this.#read(jwk)) ?? before?.get(kid);
+      if (key !== undefined) keys.set(kid, key);
+    }
+    if (keys.size === 0) throw new GatewayUnavailableError('Latchkey gave no key set: not one key in it can be read');
+    this.#keys = keys;
+    this.#fetchedAt = startedAt;
+    if (before && [...before.keys()].some((kid) => !keys.has(kid))) this.#options.onKeyGone();
   }
+
+  async #read(jwk: JWK): Promise<Key | undefined> {
+    const { kid, alg = '' } = jwk;
+    try {
+      return { alg, key: (await importJWK(jwk, alg)) as CryptoKey };
+    } catch (cause) {
+      this.#options.onTrouble(new Error(`the key ${JSON.stringify(kid)} of Latchkey cannot be read`, { cause }));
+      return undefined;
+    }
+  }
+}
+
+/** The signing keys of a JWK set (RFC 7517 section 5). Throws for a 200 that is none: something in between may have answered. */
+function publishedIn(answer: unknown): JWK[] {
+  const { keys } = (answer ?? {}) as { readonly keys?: unknown };
+  if (!Array.isArray(keys)) throw new GatewayUnavailableError('Latchkey gave no key set');
+  const all = keys as readonly (JWK | null)[];
+  return all.filter((jwk): jwk is JWK => {
+    const { kid, alg, use } = jwk ?? {};
+    return typeof kid === 'string' && use === 'sig' && ALGORITHMS.some((one) => one === alg);
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * Owns which options exist, their ranges and defaults. A wrong one is refused with what is valid.
  */
+import { createHttpFetch } from './http-fetch.ts';
 import { MODES, type CheckerOptions, type Fetch, type Mode } from './types.ts';
 
 export const ANY_TENANT = '*';
@@ -47,8 +48,8 @@ export function readOptions(options: CheckerOptions): Settings {
     maxStalenessMs: whole('maxStalenessMs', options.maxStalenessMs ?? 30_000, 1_000, 3_600_000),
     cacheSize: whole('cacheSize', options.cacheSize ?? 50_000, 1, 10_000_000),
     timeoutMs: whole('timeoutMs', options.timeoutMs ?? 2_000, 100, 60_000),
-    fetch: fn('fetch', options.fetch ?? (globalThis.fetch as unknown as Fetch)),
-    onError: fn('onError', options.onError ?? (() => {})),
+    fetch: fn('fetch', options.fetch ?? createHttpFetch()),
+    onError: careful(fn('onError', options.onError ?? (() => {}))),
   };
 }
 
@@ -78,11 +79,23 @@ export function text(name: string, value: unknown): string {
   throw new TypeError(`${name}: valid: a text that is not empty`);
 }
 
+/** A listener of trouble that makes trouble must not stop what goes on without it. */
+export function careful<A extends unknown[]>(listener: (...args: A) => void): (...args: A) => void {
+  return (...args) => {
+    try {
+      listener(...args);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
+}
+
 /** Without a slash at the end. */
 function baseUrl(value: unknown): string {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null;
-  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
-    throw new TypeError('url (or issuer, when there is no url): valid: an http or https URL without query');
+  const isPlain = url !== null && url.search === '' && url.hash === '' && url.username === '' && url.password === '';
+  if (!isPlain || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError('url (or issuer, when there is no url): valid: an http or https URL without query or password');
   }
   return url.href.replace(/\/+$/, '');
 }

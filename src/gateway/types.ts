@@ -20,7 +20,10 @@ const TITLES = {
 
 export type TokenReason = keyof typeof TITLES;
 export const REASON_TITLES: Readonly<Record<TokenReason, string>> = TITLES;
-export const TOKEN_REASONS = Object.keys(TITLES) as readonly TokenReason[];
+
+export function isReason(value: unknown): value is TokenReason {
+  return typeof value === 'string' && Object.hasOwn(TITLES, value);
+}
 
 /** Claims of an access token: RFC 9068 section 2.2, and `sid` (the tokenId), `tenant`, `platform`, `device_id`. */
 export type Claims = {
@@ -45,6 +48,10 @@ export type Actor = {
   readonly policy?: string;
   readonly reason?: string;
 };
+
+export function isActor(value: unknown): value is Actor {
+  return typeof value === 'object' && value !== null && 'kind' in value;
+}
 
 /** The answer to "is this access token good?". An outage is never one: it is a thrown GatewayUnavailableError. */
 export type Verdict = { readonly active: true; readonly claims: Claims } | InactiveVerdict;
@@ -91,10 +98,18 @@ export type TokenChecker = {
   check(token: string | undefined, how?: { readonly online?: boolean }): Promise<Verdict>;
   on<Name extends keyof CheckerEvents>(name: Name, listener: CheckerEvents[Name]): void;
   off<Name extends keyof CheckerEvents>(name: Name, listener: CheckerEvents[Name]): void;
-  /** Resolves when it has caught up; rejects when the gateway key is refused, or it is closed. */
-  ready(): Promise<void>;
+  /**
+   * Resolves when it has caught up with the Latchkey of the expected issuer. Rejects when the gateway key is refused
+   * (GatewayKeyRefusedError), when another issuer answers (GatewayIssuerError), when it is closed, or after `timeoutMs` with
+   * the last trouble as its cause; it goes on trying all the same.
+   */
+  ready(how?: { readonly timeoutMs?: number }): Promise<void>;
   /** Latchkey's time, unix ms. */
   now(): number;
+  /** How old the knowledge of ended tokens is, ms; Infinity while it has heard nothing that it can rely on. */
+  stalenessMs(): number;
+  /** The option of that name. */
+  readonly maxStalenessMs: number;
   /** Renews the leases of connected tokens, or releases them (POST /presence). Any number. */
   presence(connected: readonly Connected[], release?: boolean): Promise<PresenceResult>;
   close(): void;
@@ -118,6 +133,7 @@ export type CheckerOptions = {
   readonly cacheSize?: number;
   /** How long an answer is waited for; 100 to 60000, default 2000. */
   readonly timeoutMs?: number;
+  /** In place of calls by node:http, whose connections are renewed every 30 seconds. Must heed `redirect` and `signal`. */
   readonly fetch?: Fetch;
   /** Hears of trouble that heals by itself: a feed that was cut, a listener that threw. */
   readonly onError?: (error: unknown) => void;
@@ -134,12 +150,11 @@ export type FetchInit = {
   headers: Record<string, string>;
   body?: string;
   signal: AbortSignal;
+  redirect: 'manual';
 };
 
 export type FetchResponse = {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
   readonly body: AsyncIterable<Uint8Array> | null;
-  json(): Promise<unknown>;
-  text(): Promise<string>;
 };

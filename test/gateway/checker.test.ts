@@ -40,7 +40,11 @@ describe('a local checker', () => {
         claims: { sub: 'ada', platform: 'ios', tenant: 'default' },
       });
     }
-    expect(Object.fromEntries(calls)).toEqual({ '/events': 1, '/.well-known/jwks.json': 1 });
+    expect(Object.fromEntries(calls)).toEqual({
+      '/events': 1,
+      '/.well-known/jwks.json': 1,
+      '/.well-known/oauth-authorization-server': 1,
+    });
   });
 
   it.each([
@@ -90,7 +94,6 @@ describe('a local checker', () => {
   });
 
   it.each([
-    ['another issuer', { issuer: 'http://other.test' }],
     ['another audience', { audience: 'other' }],
     ['another tenant', { tenant: 'acme' }],
   ] as [string, Partial<CheckerOptions>][])('refuses a token of %s', async (_, options) => {

@@ -1,93 +1,21 @@
 // WebSocket servers under a checker: who is let in, who is thrown out and how, and the leases of who stays.
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
-import type { CheckerOptions, TokenChecker } from '../../src/gateway/index.ts';
-import { attachWebSocketServer, type AttachedServer, type AttachOptions } from '../../src/gateway/ws.ts';
+import type { CheckerOptions } from '../../src/gateway/index.ts';
+import { attachWebSocketServer } from '../../src/gateway/ws.ts';
 import { asAdmin, issue, refresh, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
-import { closeCheckers, readyChecker } from './checkers.ts';
 import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
+import { readyChecker } from './checkers.ts';
+import { closeGateways, connect, isOpen, open, startGateway } from './socket-gateway.ts';
 
-const closing: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
-  await Promise.all(closing.splice(0).map(async (close) => close()));
-  closeCheckers();
+  await closeGateways();
   closeProxies();
 });
 afterAll(closeServices);
 
-type Gateway = {
-  readonly url: string;
-  readonly checker: TokenChecker;
-  readonly attached: AttachedServer<WebSocket>;
-  /** Who was let in, and what they said. */
-  readonly admitted: string[];
-  readonly said: string[];
-  readonly sockets: WebSocket[];
-};
-
-async function startGateway(
-  url: string,
-  options: AttachOptions = {},
-  checkerOptions: Partial<CheckerOptions> = {},
-): Promise<Gateway> {
-  const checker = await readyChecker(url, checkerOptions);
-  const server = createServer();
-  const wss = new WebSocketServer({ server });
-  const attached = attachWebSocketServer(wss, checker, options);
-  const gateway: Gateway = {
-    url: await new Promise((resolve) => {
-      server.listen(0, '127.0.0.1', () => resolve(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`));
-    }),
-    checker,
-    attached,
-    admitted: [],
-    said: [],
-    sockets: [],
-  };
-  wss.on('connection', (socket) => {
-    gateway.admitted.push(attached.authOf(socket)?.sub ?? 'nobody');
-    gateway.sockets.push(socket);
-    socket.on('message', (data) => gateway.said.push((data as Buffer).toString('utf8')));
-  });
-  closing.push(async () => {
-    await attached.close();
-    for (const socket of wss.clients) socket.terminate();
-    wss.close();
-    server.closeAllConnections();
-    server.close();
-  });
-  return gateway;
-}
-
-type Client = {
-  readonly socket: WebSocket;
-  readonly messages: Record<string, unknown>[];
-  closed?: { readonly code: number; readonly reason: string };
-};
-
-function connect(url: string, token?: string, protocols: string[] = []): Client {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const socket = new WebSocket(url, protocols, { headers });
-  const client: Client = { socket, messages: [] };
-  socket.on('message', (data) => client.messages.push(JSON.parse((data as Buffer).toString('utf8'))));
-  socket.on('close', (code, reason) => {
-    client.closed = { code, reason: String(reason) };
-  });
-  socket.on('error', () => {});
-  closing.push(() => socket.terminate());
-  return client;
-}
-
-const isOpen = ({ socket }: Client) => socket.readyState === WebSocket.OPEN;
-const open = async (url: string, token: string): Promise<Client> => {
-  const client = connect(url, token);
-  await until('it is open', () => isOpen(client));
-  return client;
-};
 /** Another epoch: Redis was flushed, as far as the feed can tell. */
 const makeGap = async (service: Service): Promise<void> => {
   await service.redis.del(service.keys.settings());
@@ -112,7 +40,7 @@ describe.each(['local', 'online'] as const)('a WebSocket server with a checker i
           code: 'token_kicked',
           endedBy: expect.objectContaining({ kind: 'login', platform: 'web', policy: 'single-device' }),
           at: expect.stringMatching(/Z$/),
-          text: expect.stringMatching(/^signed in on web at \d\d:\d\d$/),
+          text: expect.stringMatching(/^signed in on web at \d\d:\d\d UTC$/),
         },
       ]);
     }
@@ -312,8 +240,9 @@ describe('attachWebSocketServer', () => {
     const checker = await readyChecker(service.url);
     const attach = (options: object) => () =>
       attachWebSocketServer(new WebSocketServer({ noServer: true }), checker, options);
-    expect(attach({ presense: true })).toThrow(/valid: tokenFrom, presence, describe, onError/);
+    expect(attach({ presense: true })).toThrow(/valid: tokenFrom, presence, whenStale, describe, onError/);
     expect(attach({ presence: { leaseIntervalMs: 1 } })).toThrow(/leaseIntervalMs: 1; valid/);
+    expect(attach({ whenStale: 'shut' })).toThrow(/whenStale: "shut" is not known; valid: keep, close/);
   });
 });
 
@@ -402,7 +331,7 @@ describe('presence of a WebSocket server', () => {
 type Answer = Awaited<ReturnType<NonNullable<CheckerOptions['fetch']>>>;
 
 function pick({ status, headers }: Response): Omit<Answer, 'body'> {
-  return { status, headers, json: async () => ({}), text: async () => '' };
+  return { status, headers };
 }
 
 async function* holding(body: AsyncIterable<Uint8Array>, wait: () => Promise<never> | undefined) {

@@ -108,7 +108,7 @@ describe('a chat over two gateways', () => {
         type: 'token_ended',
         code: 'token_kicked',
         endedBy: { kind: 'login', platform: 'ios', policy: 'single-device' },
-        text: `signed in on ios at ${at.slice(11, 16)}`,
+        text: `signed in on ios at ${at.slice(11, 16)} UTC`,
       });
       second.socket.send(JSON.stringify({ text: 'hello' }));
       await until('heard', () => second.messages.some(({ text }) => text === 'hello'));
