@@ -133,6 +133,10 @@ export const tenantResult = z
     tenant: stored,
     version: z.int().describe('0 = nothing is set.'),
     config: tenantConfigSchema,
+    unreadable: z
+      .array(stored)
+      .optional()
+      .describe('What else is stored, in a form that this version does not know. A PUT replaces it too.'),
     effective: z
       .record(stored, z.object({ value: z.unknown(), source: z.enum(['default', 'environment', 'tenant', 'user']) }))
       .describe('Each field in force, and where it comes from.'),

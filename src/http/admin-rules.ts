@@ -5,9 +5,10 @@ import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
 import { planSchema, policyResult, tenantResult } from '../contract/answers.ts';
 import { policyRequest, simulateRequest, tenantQuery, tenantSchema, userIdSchema } from '../contract/messages.ts';
-import { tenantConfigSchema, type PolicyChoice } from '../contract/tenant-config.ts';
+import { tenantConfigSchema } from '../contract/tenant-config.ts';
 import type { RuleBook } from '../tokens/rules.ts';
 import type { StoredTenant } from '../tokens/store.ts';
+import type { StoredPolicy } from '../tokens/stored-rules.ts';
 import type { Tenants } from '../tokens/tenants.ts';
 import { planView } from '../tokens/views.ts';
 import type { WebhookRule } from '../tokens/webhook-rule.ts';
@@ -20,16 +21,16 @@ const tenantParams = z.object({ tenant: tenantSchema });
 const userParams = z.object({ userId: userIdSchema });
 
 export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook, webhookRule: WebhookRule): Endpoint[] {
-  const replyOf = (tenant: string, { version, config }: StoredTenant, override?: PolicyChoice): Reply => ({
-    status: 200,
-    headers: { ETag: `"${version}"` },
-    body: {
-      tenant,
-      version,
-      config,
-      effective: { ...ruleBook.effective(config, override), ...webhookRule.effective(config) },
-    },
-  });
+  const replyOf = (tenant: string, stored: StoredTenant, override?: StoredPolicy): Reply => {
+    const { version, config } = stored;
+    const unreadable = ruleBook.unreadableIn(stored);
+    const effective = { ...ruleBook.effective(stored, override), ...webhookRule.effective(config) };
+    return {
+      status: 200,
+      headers: { ETag: `"${version}"` },
+      body: { tenant, version, config, ...(unreadable.length > 0 && { unreadable }), effective },
+    };
+  };
   return [
     endpoint({
       method: 'get',

@@ -23,7 +23,8 @@ export function adminWebhookEndpoints(tenants: Tenants, webhooks: WebhookStore):
       responses: { 200: { description: 'As the node that delivers noted it last.', body: webhookResult } },
       errors: ['not_found'],
       async handle({ params: { tenant } }) {
-        const [{ config }, state] = await Promise.all([tenants.get(tenant), webhooks.state(tenant)]);
+        const [{ config, unreadable }, state] = await Promise.all([tenants.get(tenant), webhooks.state(tenant)]);
+        if (unreadable.includes('webhook')) throw new LatchkeyError('store_unreadable');
         if (config.webhook === undefined) throw new LatchkeyError('not_found', { detail: 'the tenant has no webhook' });
         return { status: 200, body: { url: config.webhook.url, ...viewOf(state) } };
       },

@@ -1,27 +1,23 @@
 /**
- * Owns the rules of tenants in Redis, and how rules and policies stand there as text. Must not know what they lead to.
+ * Owns the rules of tenants in Redis, where rules and policies stand as text. Must not know what they lead to.
  * Text that was parsed once is remembered by itself, so a login does not parse its tenant's rules again.
  */
 import { LRUCache } from 'lru-cache';
-import type { z } from 'zod';
-import {
-  policyChoiceSchema,
-  tenantConfigSchema,
-  type PolicyChoice,
-  type TenantConfig,
-} from '../contract/tenant-config.ts';
+import type { TenantConfig } from '../contract/tenant-config.ts';
 import type { StoredTenant, TenantStore } from '../tokens/store.ts';
+import type { StoredPolicy, StoredRules } from '../tokens/stored-rules.ts';
 import { packDetail } from './codec.ts';
 import { answerOf } from './connect.ts';
+import { readPolicy, readRules } from './rules-codec.ts';
 import type { UserScope } from './user-scope.ts';
 
 const REMEMBERED_TEXTS = 1000;
 
-const readConfig = remembering(tenantConfigSchema);
-const readChoice = remembering(policyChoiceSchema);
+const readKnownRules = remembering<StoredRules>(readRules);
+const readKnownPolicy = remembering<StoredPolicy>(readPolicy);
 
-export function readPolicyChoice(text: string | undefined): PolicyChoice | undefined {
-  return text === undefined ? undefined : readChoice(text);
+export function readPolicyChoice(text: string | undefined): StoredPolicy | undefined {
+  return text === undefined ? undefined : readKnownPolicy(text);
 }
 
 export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFor }: UserScope): TenantStore {
@@ -30,7 +26,10 @@ export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFo
 
   async function read(tenant: string): Promise<StoredTenant | undefined> {
     const [version, config] = await answerOf(redis.hmget(keys.tenant(tenant), 'version', 'config'));
-    return version && config ? { version: Number(version), config: readConfig(config) } : undefined;
+    if (!version) return undefined;
+    // Rules without the text that this version knows must not pass for none.
+    const rules = typeof config === 'string' ? readKnownRules(config) : readRules(null);
+    return { version: Number(version), ...rules };
   }
 
   return {
@@ -61,7 +60,7 @@ export function createTenantStore({ redis, keys, run, eventsKeptMs, keepEventsFo
           hasWebhook ? '1' : '',
         ),
       );
-      return reply[0] === 'CHANGED' ? { version: reply[2], config } : undefined;
+      return reply[0] === 'CHANGED' ? { version: reply[2], config, unreadable: [] } : undefined;
     },
   };
 }
@@ -71,11 +70,10 @@ function longestAccessSeconds({ ttl }: TenantConfig): number {
   return Math.max(...lives);
 }
 
-/** What was written by us reads again; anything else is thrown: rules that cannot be read must not pass for none. */
-function remembering<T extends string | object>(schema: z.ZodType<T>): (text: string) => T {
+function remembering<T extends StoredRules | StoredPolicy>(read: (text: string) => T): (text: string) => T {
   const known = new LRUCache<string, T>({ max: REMEMBERED_TEXTS });
   return (text) => {
-    const value = known.get(text) ?? schema.parse(JSON.parse(text));
+    const value = known.get(text) ?? read(text);
     known.set(text, value);
     return value;
   };

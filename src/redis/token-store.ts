@@ -15,6 +15,7 @@ import type {
   TenantStore,
   TokenStore,
 } from '../tokens/store.ts';
+
 import { readPolicyChoice } from './tenant-store.ts';
 import {
   fieldsOf,
@@ -57,7 +58,7 @@ export function createTokenStore(
     user: UserKey,
     tokenFields: Fields,
     userFields: Fields,
-    more: Pick<Snapshot, 'tenantConfig'>,
+    more: Pick<Snapshot, 'tenantRules'>,
     mark: number,
   ) {
     const state: MarkedSnapshot = {
@@ -66,7 +67,7 @@ export function createTokenStore(
       ...readTokens(user, tokenFields),
       user: readUser(user, userFields),
       policyOverride: readPolicyChoice(userFields.get('policy')),
-      tenantConfig: more.tenantConfig,
+      tenantRules: more.tenantRules,
       displacements: readDisplacements(tokenFields),
       now: clock.now(),
     };
@@ -81,7 +82,7 @@ export function createTokenStore(
       readHash(redis, keys.user(user)),
       tenants.find(user.tenant),
     ]);
-    return toSnapshot(user, tokenFields, userFields, { tenantConfig: tenant?.config }, mark);
+    return toSnapshot(user, tokenFields, userFields, { tenantRules: tenant }, mark);
   }
 
   /** The fresh snapshot when another process was first, undefined when the decision stands. */

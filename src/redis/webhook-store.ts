@@ -57,12 +57,18 @@ function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [strin
 function readState(fields: Fields): WebhookState {
   const { cursor, since, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = Object.fromEntries(fields);
   return {
-    failures: Number(failures ?? 0),
-    refused: Number(refused ?? 0),
+    failures: numberIn(failures) ?? 0,
+    refused: numberIn(refused) ?? 0,
     ...(cursor && { cursor }),
-    ...(since && { since: Number(since) }),
+    ...(numberIn(since) && { since: Number(since) }),
     ...(lastError && { lastError }),
-    ...(nextAttemptAt && { nextAttemptAt: Number(nextAttemptAt) }),
-    ...(lastDeliveredAt && { lastDeliveredAt: Number(lastDeliveredAt) }),
+    ...(numberIn(nextAttemptAt) && { nextAttemptAt: Number(nextAttemptAt) }),
+    ...(numberIn(lastDeliveredAt) && { lastDeliveredAt: Number(lastDeliveredAt) }),
   };
+}
+
+/** Undefined for what is not there, and for what a later version has written in another form. */
+function numberIn(text: string | undefined): number | undefined {
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : undefined;
 }

@@ -48,9 +48,9 @@ function writePlace(seq: number): string {
   return seq === WHOLE_MS ? '.' : `.${seq.toString(36)}`;
 }
 
-/** Undefined when it is not a cursor of a feed with so many shards. */
+/** Undefined when it is not a cursor of a feed with so many shards. What a later version adds behind it is left out. */
 export function readCursor(text: string, shards: number): Cursor | undefined {
-  const [, epoch, latest, runs] = /^([\w-]{1,64})~([0-9a-z]{1,11})~([0-9a-z._*]+)$/.exec(text) ?? [];
+  const [, epoch, latest, runs] = /^([\w-]{1,64})~([0-9a-z]{1,11})~([0-9a-z._*]+)(?:~.*)?$/.exec(text) ?? [];
   if (epoch === undefined || latest === undefined || runs === undefined) return undefined;
   const positions: Position[] = [];
   for (const run of runs.split('_')) {

@@ -69,7 +69,7 @@ type Admit = (state: Snapshot) => Promise<void>;
 
 export function createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook }: LoginDeps): Login {
   const rulesOf = (request: LoginRequest, state: Snapshot) =>
-    ruleBook.rulesFor(request.platform, state.tenantConfig, state.policyOverride);
+    ruleBook.loginRulesFor(request.platform, state.tenantRules, state.policyOverride);
 
   /** Before the password: what a tenant shuts out is no secret, what a user's own policy does is the user's. */
   function assertAllowedToSomebody(request: LoginRequest, state: Snapshot): void {

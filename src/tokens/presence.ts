@@ -22,18 +22,24 @@ export function createPresence(store: TokenStore, tenants: TenantStore): Presenc
     const names = [...new Set(tokens.map((token) => token.tenant))];
     const found = await Promise.all(names.map((tenant) => tenants.find(tenant)));
     const rules = new Map(names.map((name, index) => [name, found[index]?.config.presence]));
+    // A tenant whose rules are not understood is no fault of the others.
+    const unread = new Set(names.filter((_name, index) => found[index]?.unreadable.includes('presence')));
+    const asked = tokens.filter((token) => !unread.has(token.tenant));
     const answers = await store.lease(
-      tokens.map((token) => {
+      asked.map((token) => {
         const own = rules.get(token.tenant);
         const presence = own && { leaseMs: own.leaseSeconds * 1000, graceMs: own.graceSeconds * 1000 };
         return { ...token, release, presence };
       }),
     );
-    const unreadable = tokens.filter((_token, index) => answers[index]?.unreadable).map(({ tokenId }) => tokenId);
+    const unreadable = [
+      ...tokens.filter((token) => unread.has(token.tenant)),
+      ...asked.filter((_token, index) => answers[index]?.unreadable),
+    ].map(({ tokenId }) => tokenId);
     return {
       renewed: answers.filter((answer) => answer.renewed).length,
       refused: answers.flatMap(({ refused }, index) => {
-        const tokenId = tokens[index]?.tokenId;
+        const tokenId = asked[index]?.tokenId;
         return refused === undefined || tokenId === undefined ? [] : [{ tokenId, reason: refused }];
       }),
       ...(unreadable.length > 0 && { unreadable }),

@@ -28,15 +28,15 @@ export type Refresh = (refreshToken: string) => Promise<RefreshResult>;
 
 export function createRefresh({ store, signer, refreshTokens, tenants, ruleBook }: RefreshDeps): Refresh {
   /** The tenant's rules, sent for together with the token. */
-  async function tenantConfigOf(refreshToken: string) {
+  async function tenantRulesOf(refreshToken: string) {
     const locator = refreshTokens.locate(refreshToken);
-    return locator && (await tenants.find(locator.tenant))?.config;
+    return locator && tenants.find(locator.tenant);
   }
 
   return async (refreshToken) => {
     const [{ token, locator }, tenant] = await Promise.all([
       findByRefreshToken(store, refreshTokens, refreshToken),
-      tenantConfigOf(refreshToken),
+      tenantRulesOf(refreshToken),
     ]);
     const now = store.now();
     const isBehind = locator.generation < token.generation;

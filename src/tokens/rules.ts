@@ -9,8 +9,10 @@ import { checkPolicy } from '../domain/policies/check.ts';
 import { findPreset, presets } from '../domain/policies/presets.ts';
 import type { Platform, Platforms } from '../domain/platform.ts';
 import { expiryOf, type Token } from '../domain/token.ts';
+import { UNREADABLE, type StoredPolicy, type StoredRules } from './stored-rules.ts';
 
 export type Rules = {
+  /** Throws `store_unreadable` where it is stored in a form that this version does not know. */
   readonly policy: Policy;
   readonly platforms: Platforms;
   /** Life of an access token. */
@@ -50,12 +52,17 @@ export type BaseRules = {
 };
 
 export type RuleBook = {
-  rulesFor(platform: Platform, tenant: TenantConfig | undefined, override: PolicyChoice | undefined): Rules;
+  /** Throws `store_unreadable` when this version does not understand the lives that the tenant wants. */
+  rulesFor(platform: Platform, tenant: StoredRules | undefined, override: StoredPolicy | undefined): Rules;
+  /** Throws `store_unreadable` when this version does not understand what the login has to go by. */
+  loginRulesFor(platform: Platform, tenant: StoredRules | undefined, override: StoredPolicy | undefined): Rules;
   /** Every field's value in force and where it comes from; for one user with the policy of their own. */
   effective(
-    tenant: TenantConfig | undefined,
-    override: PolicyChoice | undefined,
+    tenant: StoredRules,
+    override: StoredPolicy | undefined,
   ): Readonly<Record<string, { readonly value: unknown; readonly source: RuleSource }>>;
+  /** What of a tenant's rules this version cannot read: a preset that it does not have, too. */
+  unreadableIn(tenant: StoredRules): readonly string[];
   /** What is wrong with a tenant's rules or a policy, in the light of this deployment's platforms and presets. */
   faultsOf(config: TenantConfig): readonly string[];
   /** Throws `invalid_request` for a platform that this deployment does not have. */
@@ -63,6 +70,9 @@ export type RuleBook = {
   /** The policy that a choice names; throws a RangeError that lists the valid ones. */
   policyOf(choice: PolicyChoice): Policy;
 };
+
+/** What a login goes by beside its policy and the lives of its token. */
+const LOGIN_MEMBERS = ['tombstones', 'presence', 'war'] as const;
 
 const TTL_FIELDS: readonly TtlField[] = ['accessSeconds', 'refreshSeconds', 'idleSeconds', 'maxSeconds'];
 
@@ -85,8 +95,34 @@ export function createRuleBook(base: BaseRules): RuleBook {
   }
 
   /** What was checked when it was set. A platform that it names may have left the deployment since: it matches nobody. */
-  function storedPolicy(choice: PolicyChoice): Policy {
-    return typeof choice === 'string' ? policyOf(choice) : choice;
+  function storedPolicy(choice: StoredPolicy): Policy {
+    const policy = typeof choice === 'string' ? findPreset(choice, base.maxPerPlatform) : choice;
+    if (policy === undefined || policy === UNREADABLE) throw unreadable('policy');
+    return policy;
+  }
+
+  function rulesFor(platform: Platform, tenant: StoredRules | undefined, override: StoredPolicy | undefined): Rules {
+    assertUnderstood(tenant, ['ttl']);
+    const choice = override ?? tenantPolicy(tenant);
+    const config = tenant?.config;
+    const ms = (field: TtlField) => ttlOf(field, platform, config) * 1000;
+    const { presence, war } = config ?? {};
+    return {
+      // Whoever asks for it goes by it: a refresh does not.
+      get policy() {
+        return choice === undefined ? base.policy : storedPolicy(choice);
+      },
+      platforms,
+      accessMs: ms('accessSeconds'),
+      refreshMs: ms('refreshSeconds'),
+      idleMs: ms('idleSeconds'),
+      maxMs: ms('maxSeconds'),
+      maxTokens: base.maxTokens,
+      refreshGraceMs: base.refreshGraceMs,
+      maxTombstones: config?.tombstones?.maxPerUser ?? MAX_TOMBSTONES,
+      ...(presence && { presence: { leaseMs: presence.leaseSeconds * 1000, graceMs: presence.graceSeconds * 1000 } }),
+      ...(war && { war: { maxDisplacements: war.maxDisplacements, windowMs: war.windowSeconds * 1000 } }),
+    };
   }
 
   function ttlOf(field: TtlField, platform: Platform | undefined, tenant: TenantConfig | undefined): number {
@@ -102,26 +138,23 @@ export function createRuleBook(base: BaseRules): RuleBook {
       throw new LatchkeyError('invalid_request', { detail: `unknown platform; valid: ${platforms.names.join(', ')}` });
     },
 
-    rulesFor(platform, tenant, override) {
-      const choice = override ?? tenant?.policy;
-      const ms = (field: TtlField) => ttlOf(field, platform, tenant) * 1000;
-      const { presence, war } = tenant ?? {};
-      return {
-        policy: choice === undefined ? base.policy : storedPolicy(choice),
-        platforms,
-        accessMs: ms('accessSeconds'),
-        refreshMs: ms('refreshSeconds'),
-        idleMs: ms('idleSeconds'),
-        maxMs: ms('maxSeconds'),
-        maxTokens: base.maxTokens,
-        refreshGraceMs: base.refreshGraceMs,
-        maxTombstones: tenant?.tombstones?.maxPerUser ?? MAX_TOMBSTONES,
-        ...(presence && { presence: { leaseMs: presence.leaseSeconds * 1000, graceMs: presence.graceSeconds * 1000 } }),
-        ...(war && { war: { maxDisplacements: war.maxDisplacements, windowMs: war.windowSeconds * 1000 } }),
-      };
+    rulesFor,
+
+    loginRulesFor(platform, tenant, override) {
+      assertUnderstood(tenant, LOGIN_MEMBERS);
+      const rules = rulesFor(platform, tenant, override);
+      return { ...rules, policy: rules.policy };
     },
 
-    effective(tenant, override) {
+    unreadableIn({ config, unreadable: names }) {
+      const { policy } = config;
+      const isUnknown = typeof policy === 'string' && findPreset(policy, base.maxPerPlatform) === undefined;
+      return isUnknown ? [...names, 'policy'] : names;
+    },
+
+    effective(stored, override) {
+      const tenant = stored.config;
+      const policy = tenantPolicy(stored);
       const field = (value: unknown, own: unknown, name: 'policy' | TtlField) => {
         const above: RuleSource = base.set.has(name) ? 'environment' : 'default';
         return { value, source: own === undefined ? above : ('tenant' as const) };
@@ -129,8 +162,8 @@ export function createRuleBook(base: BaseRules): RuleBook {
       return {
         policy:
           override === undefined
-            ? field(tenant?.policy ?? base.policy.name, tenant?.policy, 'policy')
-            : { value: override, source: 'user' },
+            ? field(shown(policy ?? base.policy.name), policy, 'policy')
+            : { value: shown(override), source: 'user' },
         ...Object.fromEntries(
           TTL_FIELDS.map((name) => [`ttl.${name}`, field(ttlOf(name, undefined, tenant), tenant?.ttl?.[name], name)]),
         ),
@@ -171,6 +204,26 @@ export function createRuleBook(base: BaseRules): RuleBook {
       return faults;
     },
   };
+}
+
+function tenantPolicy(tenant: StoredRules | undefined): StoredPolicy | undefined {
+  return tenant?.unreadable.includes('policy') ? UNREADABLE : tenant?.config.policy;
+}
+
+/** Rules that are there and not understood must not pass for absent ones. */
+function assertUnderstood(tenant: StoredRules | undefined, members: readonly (keyof TenantConfig)[]): void {
+  const unread = members.find((member) => tenant?.unreadable.includes(member));
+  if (unread !== undefined) throw unreadable(unread);
+}
+
+function unreadable(member: keyof TenantConfig): LatchkeyError {
+  return new LatchkeyError('store_unreadable', {
+    detail: `${member}: stored in a form that this version does not know`,
+  });
+}
+
+function shown(policy: StoredPolicy): PolicyChoice | null {
+  return policy === UNREADABLE ? null : policy;
 }
 
 function offUnlessSet(own: unknown): { readonly value: unknown; readonly source: RuleSource } {

@@ -15,6 +15,7 @@ import type { TokenReason } from '../contract/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import type { Platform } from '../domain/platform.ts';
 import type { Actor, Cause, Token, TokenId, Unreadable, UserKey } from '../domain/token.ts';
+import type { StoredPolicy, StoredRules } from './stored-rules.ts';
 import type { WebhookStore } from './webhook-store.ts';
 
 /** A block without an end has `until: null`. Times in milliseconds. */
@@ -40,9 +41,9 @@ export type Snapshot = {
   readonly unreadable: readonly Unreadable[];
   readonly user: UserRecord | undefined;
   /** The user's own policy, which goes before the tenant's. */
-  readonly policyOverride: PolicyChoice | undefined;
+  readonly policyOverride: StoredPolicy | undefined;
   /** The tenant's rules, as they were when the user was first read for this update. */
-  readonly tenantConfig: TenantConfig | undefined;
+  readonly tenantRules: StoredRules | undefined;
   /** Times of the latest displacements by logins of this user, oldest first; noted where the tenant asks for it. */
   readonly displacements: readonly number[];
   readonly now: number;
@@ -180,7 +181,7 @@ export type UserStore = {
   remove(user: UserKey, actor: Actor): Promise<readonly Ended[] | undefined>;
 };
 
-export type StoredTenant = { readonly version: number; readonly config: TenantConfig };
+export type StoredTenant = StoredRules & { readonly version: number };
 
 export type TenantStore = {
   find(tenant: string): Promise<StoredTenant | undefined>;

@@ -10,6 +10,7 @@ import type { Token, UserKey } from '../domain/token.ts';
 import { planLogin } from './planning.ts';
 import type { RuleBook } from './rules.ts';
 import type { Snapshot, StoredTenant, TenantStore, TokenStore, UserStore } from './store.ts';
+import type { StoredPolicy } from './stored-rules.ts';
 import type { WebhookRule } from './webhook-rule.ts';
 
 export type SimulatedToken = Pick<Token, 'tokenId' | 'platform' | 'deviceId'>;
@@ -18,7 +19,7 @@ export type Tenants = {
   /** Version 0 with no rules of its own for a tenant that has none. */
   get(tenant: string): Promise<StoredTenant>;
   /** The policy of one user's own, if there is one. */
-  userPolicy(user: UserKey): Promise<PolicyChoice | undefined>;
+  userPolicy(user: UserKey): Promise<StoredPolicy | undefined>;
   /** `invalid_request` with every fault; `version_mismatch` when `expected` is not the version in force. */
   put(tenant: string, config: TenantConfig, expected: number | undefined): Promise<StoredTenant>;
   /** null removes it. */
@@ -47,7 +48,7 @@ export function createTenants({ tenants, users, store, ruleBook, webhookRule }: 
 
   return {
     async get(tenant) {
-      return (await tenants.find(tenant)) ?? { version: 0, config: {} };
+      return (await tenants.find(tenant)) ?? { version: 0, config: {}, unreadable: [] };
     },
 
     async userPolicy(user) {
@@ -72,7 +73,7 @@ export function createTenants({ tenants, users, store, ruleBook, webhookRule }: 
       const given = 'tokens' in on ? on.tokens : [];
       for (const { platform } of [incoming, ...given]) ruleBook.assertKnown(platform);
       const state = 'user' in on ? await store.snapshot(on.user) : imagine(on.tokens, store.now());
-      const rules = ruleBook.rulesFor(incoming.platform, state.tenantConfig, policy);
+      const rules = ruleBook.loginRulesFor(incoming.platform, state.tenantRules, policy);
       if (!allows(rules.policy, incoming.platform, rules.platforms)) throw new LatchkeyError('platform_not_allowed');
       return { plan: planLogin(incoming, state, rules), now: state.now };
     },
@@ -91,7 +92,7 @@ function imagine(tokens: readonly SimulatedToken[], now: number): Snapshot {
     unreadable: [],
     user: undefined,
     policyOverride: undefined,
-    tenantConfig: undefined,
+    tenantRules: undefined,
     displacements: [],
     now,
   };

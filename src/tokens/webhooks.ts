@@ -4,6 +4,7 @@
  * leaves behind is taken over. Must not know HTTP or Redis.
  */
 import { randomUUID } from 'node:crypto';
+import { LatchkeyError } from '../contract/errors.ts';
 import type { TenantStore } from './store.ts';
 import { runLane, type Lane, type LaneDeps } from './webhook-lane.ts';
 
@@ -44,13 +45,20 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
   }
 
   async function lookAt(tenant: string): Promise<void> {
-    const { version = 0, config } = (await tenants.find(tenant)) ?? {};
+    const { version = 0, config, unreadable } = (await tenants.find(tenant)) ?? {};
     const webhook = config?.webhook;
     const running = lanes.get(tenant);
     const text = JSON.stringify(webhook) ?? '';
     if (running !== undefined && running.webhook === text) return;
     running?.stop.abort();
     await running?.ended;
+    if (unreadable?.includes('webhook')) {
+      // Delivery is left to nodes that know what it is; told once.
+      if (running === undefined) return;
+      throw new LatchkeyError('store_unreadable', {
+        detail: 'webhook: stored in a form that this version does not know',
+      });
+    }
     if (webhook === undefined) return webhooks.forget(tenant);
     const begun = await webhooks.take(tenant, owner, { version, url: webhook.url });
     if (begun === undefined) return;

@@ -55,7 +55,7 @@ function stateOf(ages: readonly number[]): Snapshot {
     unreadable: [],
     user: undefined,
     policyOverride: undefined,
-    tenantConfig: undefined,
+    tenantRules: undefined,
     displacements: ages.map((age) => NOW - age),
     now: NOW,
   };

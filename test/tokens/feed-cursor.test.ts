@@ -24,6 +24,15 @@ const SPREADS: Readonly<Record<string, number>> = {
 
 const cursorOf = (positions: readonly Position[]): Cursor => ({ epoch: EPOCH, positions });
 
+describe('F21 a cursor of the next version', () => {
+  it('is read as far as it is known', () => {
+    const positions = [1, 2, 3].map((seq) => ({ ms: NOW, seq }));
+    const text = writeCursor(cursorOf(positions));
+    for (const more of ['~', '~2', '~p:7~{"a":1}']) expect(readCursor(text + more, 3)).toEqual(cursorOf(positions));
+    for (const other of [`v2:${text}`, `${text}!`, `${text}_0`]) expect(readCursor(other, 3)).toBeUndefined();
+  });
+});
+
 describe('a cursor of 1024 shards', () => {
   it.each(Object.entries(SPREADS))('is read as it was written, with positions over %s', (_name, spread) => {
     const place = fc.oneof(fc.constant(0), fc.nat({ max: 9 }), fc.nat({ max: MOST_IN_A_MS }), fc.constant(WHOLE_MS));
