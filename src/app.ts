@@ -4,7 +4,8 @@
 import type { RequestListener } from 'node:http';
 import type { Config } from './config.ts';
 import type { Credentials } from './tokens/credentials.ts';
-import { createPasswordCredentials, createPasswords, type Passwords } from './credentials/password.ts';
+import { createHashPassword, createPasswordCredentials } from './credentials/directory.ts';
+import { createPasswords, type Passwords } from './credentials/password.ts';
 import { adminRuleEndpoints } from './http/admin-rules.ts';
 import { adminTokenEndpoints } from './http/admin-tokens.ts';
 import { adminUserEndpoints } from './http/admin-users.ts';
@@ -63,6 +64,7 @@ export type AppDeps = {
     | 'maxTokensPerUser'
     | 'introspectionReasons'
     | 'trustProxy'
+    | 'passwordPolicy'
   >;
   readonly secrets: Secrets;
   readonly keys: SigningKeys;
@@ -97,11 +99,15 @@ export function createApp(deps: AppDeps): App {
   const judge = createJudge(store, keys, issuer, audience);
   const identify = createIdentify(keys, issuer, audience);
   const signOut = createSignOut({ store, refreshTokens, identify, platforms });
-  const credentials = deps.credentials ?? createPasswordCredentials(passwords);
+  const credentials = deps.credentials ?? createPasswordCredentials(passwords, deps.stores.users);
   const throttle = createThrottle(deps.stores.attempts);
   const login = createLogin({ store, signer, refreshTokens, credentials, throttle, ruleBook });
   const refresh = createRefresh({ store, signer, refreshTokens, tenants: deps.stores.tenants, ruleBook });
-  const users = createUsers(deps.stores.users, deps.stores.attempts, (password) => passwords.hash(password));
+  const users = createUsers(
+    deps.stores.users,
+    deps.stores.attempts,
+    createHashPassword(passwords, config.passwordPolicy),
+  );
   const webhookRule = createWebhookRule(config.production);
   const tenants = createTenants({ ...deps.stores, ruleBook, webhookRule });
   const presence = createPresence(store, deps.stores.tenants);

@@ -11,7 +11,7 @@ import { readText } from './read-text.ts';
 import { redisTargetOf } from './redis-target.ts';
 import type { RedisTarget } from './redis/redis-url.ts';
 import { contradictions, missingInProduction, namesNearSettings } from './setting-faults.ts';
-import { settingsSchema, type LOG_LEVELS, type Settings } from './settings.ts';
+import { settingsSchema, type LOG_LEVELS, type PASSWORD_POLICIES, type Settings } from './settings.ts';
 import { reasonOf } from './system-errors.ts';
 import type { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 import type { ThrottleSettings } from './tokens/store.ts';
@@ -45,6 +45,7 @@ export type Config = {
   readonly credentials:
     | { readonly kind: 'password' }
     | { readonly kind: 'delegate'; readonly url: string; readonly secret: string };
+  readonly passwordPolicy: (typeof PASSWORD_POLICIES)[number];
   readonly throttle: ThrottleSettings;
   readonly maxTokensPerUser: number;
   readonly signingKeysFile: string | undefined;
@@ -128,6 +129,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     given: new Set(Object.keys(given)),
     misspelt,
     credentials: credentialsOf(settings),
+    passwordPolicy: settings.PASSWORD_POLICY,
     throttle: throttleOf(settings),
     maxTokensPerUser: settings.MAX_TOKENS_PER_USER,
     signingKeysFile: settings.SIGNING_KEYS_FILE,

@@ -8,6 +8,8 @@ import { DEFAULT_MAX_PER_PLATFORM, DEFAULT_POLICY_NAME } from './domain/policies
 import { SIGNING_ALGORITHMS } from './tokens/signing-keys.ts';
 
 const MODES = ['development', 'test', 'production'] as const;
+/** What new passwords must not be. */
+export const PASSWORD_POLICIES = ['not-common', 'off'] as const;
 const YES_NO = { true: true, false: false } as const;
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -66,6 +68,7 @@ export const settingsSchema = z.object({
   CREDENTIALS: z.enum(['password', 'delegate'], 'valid: password, delegate').default('password'),
   CREDENTIALS_URL: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }).optional(),
   CREDENTIALS_SECRET: secret.optional(),
+  PASSWORD_POLICY: z.enum(PASSWORD_POLICIES, `valid: ${PASSWORD_POLICIES.join(', ')}`).default('not-common'),
   THROTTLE_USER_FAILURES: whole(0, 1000, 5),
   THROTTLE_ADDRESS_FAILURES: whole(0, 100_000, 50),
   THROTTLE_LOCK_SECONDS: whole(1, 3600, 30),

@@ -52,6 +52,7 @@ describe('defaults', () => {
       introspectionReasons: true,
       logLevel: 'info',
       trustProxy: false,
+      passwordPolicy: 'not-common',
     });
     expect(config.redis).toBeUndefined();
   });
@@ -166,6 +167,7 @@ describe('R4 an unknown mode or setting value is refused, and the message lists 
     { name: 'LOGIN_POLICY', value: 'one-device', valid: PRESET_NAMES },
     { name: 'NODE_ENV', value: 'prod', valid: 'development, test, production' },
     { name: 'CREDENTIALS', value: 'ldap', valid: 'password, delegate' },
+    { name: 'PASSWORD_POLICY', value: 'none', valid: 'not-common, off' },
     { name: 'SIGNING_ALG', value: 'HS256', valid: 'EdDSA, ES256, RS256' },
     { name: 'SIGNING_ALG', value: 'none', valid: 'EdDSA, ES256, RS256' },
     { name: 'LOG_LEVEL', value: 'verbose', valid: 'fatal, error, warn, info, debug, trace, silent' },

@@ -3,6 +3,7 @@
  * is made from. Must not know routes. Unknown fields are ignored, but in rules and policies.
  */
 import { z } from 'zod';
+import { opaqueString } from './opaque-string.ts';
 import { policyChoiceSchema } from './tenant-config.ts';
 
 // No control characters and no lone surrogates: what is left can stand in keys, records, headers and logs.
@@ -139,7 +140,12 @@ export const introspectForm = z.object({
 });
 export const revokeForm = z.object({ token: z.string().min(1) });
 
-const newPassword = z.string().min(8, 'at least 8 characters').max(256);
+/** Counted as it is stored: one system types a letter as one character, another as two. */
+const newPassword = z
+  .string()
+  .min(8, { error: 'at least 8 characters', abort: true })
+  .max(256)
+  .refine((password) => Array.from(opaqueString(password)).length >= 8, 'at least 8 characters');
 
 export const createUserRequest = z.object({ userId: id, password: newPassword }).meta({ id: 'CreateUserRequest' });
 

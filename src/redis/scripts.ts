@@ -118,6 +118,7 @@ declare module 'ioredis' {
       ...args: [key: string, firstMs: number, longestMs: number, memoryMs: number, ...kinds: (string | number)[]]
     ): Result<['COUNTED', number, number], Context>;
     liftLocks(...args: [key: string]): Result<['LIFTED', number, Flat], Context>;
+    renewHash(...args: [user: string, from: string, to: string]): Result<['RENEWED' | 'KEPT', number], Context>;
     listUsers(
       ...args: [index: string, from: string, to: string, count: number, goOn: string]
     ): Result<['LISTED', number, string[]] | ['RENEWING', number, string], Context>;
@@ -172,6 +173,7 @@ const SCRIPTS = [
   { command: 'rotateRefresh', file: 'rotate-refresh', heads: USER, keys: 4, flags: '' },
   { command: 'touchToken', file: 'touch-token', heads: USER, keys: 4, flags: '' },
   { command: 'renewLease', file: 'renew-lease', heads: USER, keys: 4, flags: '' },
+  { command: 'renewHash', file: 'renew-hash', heads: BASE, keys: 1, flags: '' },
   { command: 'listUsers', file: 'list-users', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'createUser', file: 'create-user', heads: USER, keys: 6, flags: '' },
   { command: 'changeUser', file: 'change-user', heads: USER, keys: 7, flags: ALLOWED_OUT_OF_MEMORY },

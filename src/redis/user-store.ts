@@ -102,6 +102,10 @@ export function createUserStore(scope: UserScope): UserStore {
         (record) => isBlocked(record, clock.now()),
       ),
 
+    async renewPasswordHash(user, from, to) {
+      await run(() => redis.renewHash(keys.user(user), from, to));
+    },
+
     async setPolicy(user, policy) {
       const text = policy === null ? '' : JSON.stringify(policy);
       await run(() => redis.setUserPolicy(...keysOf(user), ...contextOf(user), text));

@@ -173,6 +173,8 @@ export type UserStore = {
     | { readonly kind: 'changed'; readonly user: UserRecord; readonly ended: readonly Ended[] }
     | { readonly kind: 'past' | 'unknown' }
   >;
+  /** Another hash of the same password; only in place of that one. Ends nothing and is not told. */
+  renewPasswordHash(user: UserKey, from: string, to: string): Promise<void>;
   /** Sets the policy of one user; null removes it. Holds from the user's next login. */
   setPolicy(user: UserKey, policy: PolicyChoice | null): Promise<void>;
   /** Users whose block holds. */

@@ -536,6 +536,8 @@ describe('an id', () => {
     'put /admin/users/ada/policy?tenant=%',
     'delete /admin/users/%/policy',
     'delete /admin/users/ada/policy?tenant=%',
+    'delete /admin/users/%/locks',
+    'delete /admin/users/ada/locks?tenant=%',
     'get /admin/tenants/%',
     'get /admin/tenants/ada?userId=%',
     'put /admin/tenants/%',
