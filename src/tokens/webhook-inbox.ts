@@ -30,7 +30,6 @@ export class Inbox {
   constructor(filter: EventFilter, stop: AbortSignal) {
     this.#filter = filter;
     this.#stop = stop;
-    stop.addEventListener('abort', () => this.#wake(), { once: true });
   }
 
   /** A {@link FeedListener}. */
@@ -88,9 +87,14 @@ export class Inbox {
     this.#wake();
   }
 
+  /** Nothing is left behind on the signal: it outlives many inboxes. */
   #untilDue(): Promise<void> {
     return new Promise((resolve) => {
-      this.#wake = resolve;
+      this.#wake = () => {
+        this.#stop.removeEventListener('abort', this.#wake);
+        resolve();
+      };
+      this.#stop.addEventListener('abort', this.#wake);
     });
   }
 }
