@@ -8,14 +8,13 @@ import { createDelegate } from './credentials/delegate.ts';
 import { createDrain } from './http/drain.ts';
 import { createHttpServer } from './http/server.ts';
 import { join, type NodeParts } from './join.ts';
-import type { Logger } from './log.ts';
 import { createPush } from './outbound/push.ts';
 import { createFeed } from './tokens/feed-hub.ts';
 import { createSecurityEvents } from './tokens/security-event.ts';
 import { createSigner } from './tokens/signer.ts';
 import { openSigning } from './tokens/signing.ts';
-import type { WebhookNews } from './tokens/webhook-lane.ts';
 import { createWebhooks } from './tokens/webhooks.ts';
+import { createWebhookNews } from './webhook-news.ts';
 
 /** A request that has not ended by then is cut off. */
 export const DRAIN_LIMIT_MS = 10_000;
@@ -46,7 +45,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     eventLog,
     securityEvents: createSecurityEvents(signing, config.issuer),
     push: createPush(),
-    news: newsTo(log),
+    news: createWebhookNews(log),
   });
   let draining = false;
   const { listener } = createApp({
@@ -95,13 +94,5 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
       await signing.close();
       leave();
     },
-  };
-}
-
-function newsTo(log: Logger): WebhookNews {
-  return {
-    onRefused: (tenant, jti, error) => log.warn({ tenant, jti, error }, 'webhook: the receiver refused an event'),
-    onFailed: (tenant, error, waitMs) => log.info({ tenant, error, waitMs }, 'webhook: not delivered, will try again'),
-    onTrouble: (tenant, error) => log.debug({ tenant, err: error }, 'webhook: delivery is left for now'),
   };
 }

@@ -10,11 +10,13 @@ createServer(async (request, response) => {
   try {
     const { jti, events } = (await jwtVerify(await text(request), keys, expected)).payload;
     const kick = events['urn:latchkey:event:token.kicked'];
-    if (kick) console.log(`${jti}: ${kick.userId} lost ${kick.tokenId} to ${kick.by.platform}`);
+    if (kick) console.log(`${jti}: ${kick.userId} lost ${kick.tokenId} to ${kick.by?.platform}`);
     response.writeHead(202).end();
-  } catch ({ code = '' }) {
-    // 400 is for good; what is our own trouble is to be sent again.
-    const isForged = code.startsWith('ERR_JWT') || code.startsWith('ERR_JWS');
-    response.writeHead(isForged ? 400 : 503).end();
+  } catch ({ code = 'unknown' }) {
+    // Only what is no token at all is refused for good. A wrong key, issuer or audience may be our own mistake: send it again.
+    const isNoToken = code === 'ERR_JWS_INVALID' || code === 'ERR_JWT_INVALID';
+    console.error(`not taken: ${code}`);
+    response.writeHead(isNoToken ? 400 : 503, { 'Content-Type': 'application/json' });
+    response.end(isNoToken ? '{"err":"invalid_request"}' : '');
   }
 }).listen(Number(PORT), '127.0.0.1');

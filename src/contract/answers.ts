@@ -159,7 +159,15 @@ export const webhookResult = z
       ),
     lastDeliveredAt: time.optional(),
     nextAttemptAt: time.optional(),
-    refused: z.int().describe('Events that the receiver refused for good, with 400.'),
+    refused: z.int().describe('Events that the receiver refused for good, with 400 and `{"err":"invalid_request"}`.'),
+    lastRefusal: z
+      .object({
+        jti: stored.describe('The event.'),
+        error: stored.describe('The receiver’s `err`, RFC 8935 section 2.4. `invalid_request` is for good.'),
+        at: time,
+      })
+      .optional()
+      .describe('The last answer 4xx that had an `err`; what it says of other events may be over.'),
   })
   .meta({ id: 'WebhookState' });
 

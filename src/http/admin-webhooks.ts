@@ -32,7 +32,8 @@ export function adminWebhookEndpoints(tenants: Tenants, webhooks: WebhookStore):
   ];
 }
 
-function viewOf({ cursor, failures, lastError, lastDeliveredAt, nextAttemptAt, refused }: WebhookState) {
+function viewOf(noted: WebhookState) {
+  const { cursor, failures, lastError, lastDeliveredAt, nextAttemptAt, refused, lastRefusal } = noted;
   const settled = cursor === undefined ? 'starting' : 'delivering';
   return {
     state: failures > 0 ? 'failing' : settled,
@@ -42,5 +43,6 @@ function viewOf({ cursor, failures, lastError, lastDeliveredAt, nextAttemptAt, r
     ...(lastDeliveredAt !== undefined && { lastDeliveredAt: timeView(lastDeliveredAt) }),
     ...(nextAttemptAt !== undefined && { nextAttemptAt: timeView(nextAttemptAt) }),
     refused,
+    ...(lastRefusal !== undefined && { lastRefusal: { ...lastRefusal, at: timeView(lastRefusal.at) } }),
   };
 }

@@ -19,7 +19,7 @@ export const OUTGOING_CALLS = {
               type: 'string',
               description:
                 'A Security Event Token (RFC 8417), signed with a key of `/.well-known/jwks.json`, `typ` `secevent+jwt`. ' +
-                'Claims: `iss`, `aud` (the address), `iat`, `jti` (the id of the event, for deduplication), `toe`, `sub_id` (RFC 9493), ' +
+                'Claims: `iss`, `aud` (the address), `iat` (when it was sent; allow a minute of leeway), `jti` (the id of the event, for deduplication), `toe`, `sub_id` (RFC 9493), ' +
                 'and `events`: an Event under `urn:latchkey:event:<type>`, one that ends a token also `session-revoked` of CAEP; ' +
                 '`urn:latchkey:event:feed.reset` says that events were missed.',
             },
@@ -28,7 +28,12 @@ export const OUTGOING_CALLS = {
       },
       responses: {
         '202': { description: 'Taken; any other 2xx is as good.' },
-        '400': { description: 'Refused for good: it is not sent again, and the next one comes.' },
+        '400': {
+          description:
+            'With `{"err":"invalid_request"}` refused for good: it is not sent again, and the next one comes. Otherwise as any ' +
+            'other status.',
+        },
+        '410': { description: 'Nothing is sent for an hour.' },
         default: { description: 'Not now: it is sent again, later and later; `Retry-After` in seconds is honoured.' },
       },
     },

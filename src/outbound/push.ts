@@ -7,6 +7,9 @@ import { OutboundError } from './trouble.ts';
 
 /** For all of it, the answer included. */
 const ANSWER_WITHIN_MS = 10_000;
+/** RFC 9110 section 15.5.11: likely for good. It is asked again all the same, as somebody may only have deployed the wrong thing. */
+const GONE = 410;
+const GONE_FOR_MS = 60 * 60 * 1000;
 
 export type PushOptions = PostOptions & {
   /** After which an attempt has failed, ms. */
@@ -25,15 +28,26 @@ export function createPush({ answerWithinMs = ANSWER_WITHIN_MS, ...options }: Pu
 
 async function outcomeOf({ status, headers, text }: Answer): Promise<PushOutcome> {
   if (status >= 200 && status < 300) return { kind: 'delivered' };
-  if (status === 400) return { kind: 'refused', error: refusalOf(await text().catch(() => '')) };
-  const retryAfterMs = retryAfterOf(headers);
-  return { kind: 'failed', error: `status_${status}`, ...(retryAfterMs !== undefined && { retryAfterMs }) };
+  const refusal = status >= 400 && status < 500 ? refusalOf(await text().catch(() => '')) : undefined;
+  // Only this is about the one event. A proxy, a clock, a key set or an address that is wrong refuses them all, and is mended.
+  if (status === 400 && refusal === 'invalid_request') return { kind: 'refused', refusal };
+  const retryAfterMs = status === GONE ? GONE_FOR_MS : retryAfterOf(headers);
+  return {
+    kind: 'failed',
+    error: `status_${status}`,
+    ...(refusal !== undefined && { refusal }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }
 
 /** RFC 8935 section 2.3: `{"err": "invalid_key", "description": …}`. What is not a word is not repeated. */
-function refusalOf(text: string): string {
-  const [, word = 'unknown'] = /"err"\s*:\s*"(\w{1,40})"/.exec(text) ?? [];
-  return word;
+function refusalOf(text: string): string | undefined {
+  try {
+    const { err } = JSON.parse(text) as { readonly err?: unknown };
+    return typeof err === 'string' && /^\w{1,40}$/.test(err) ? err : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** In seconds, or a date (RFC 9110 section 10.2.3): that one is read by the receiver's own clock, never by ours. */

@@ -1,7 +1,7 @@
 /**
  * Owns the state of webhooks in Redis: who delivers, and how far it has come. Must not know what is delivered.
  */
-import type { WebhookProgress, WebhookState, WebhookStore } from '../tokens/webhook-store.ts';
+import type { WebhookProgress, WebhookRefusal, WebhookState, WebhookStore } from '../tokens/webhook-store.ts';
 import type { Fields } from './codec.ts';
 import { answerOf } from './connect.ts';
 import { readFlatHash, readHash, type UserScope } from './user-scope.ts';
@@ -43,8 +43,9 @@ export function createWebhookStore({ redis, keys, run }: UserScope): WebhookStor
 }
 
 /** Field and value; '' removes the field. */
-function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [string, string][] {
+function fieldsOf({ cursor, lastDeliveredAt, lastRefusal, trouble }: WebhookProgress): [string, string][] {
   const fields: [string, string][] = [];
+  if (lastRefusal !== undefined) fields.push(['lastRefusal', JSON.stringify(lastRefusal)]);
   if (cursor !== undefined) fields.push(['cursor', cursor]);
   if (lastDeliveredAt !== undefined) fields.push(['lastDeliveredAt', String(lastDeliveredAt)]);
   if (trouble === undefined) return fields;
@@ -55,7 +56,9 @@ function fieldsOf({ cursor, lastDeliveredAt, trouble }: WebhookProgress): [strin
 }
 
 function readState(fields: Fields): WebhookState {
-  const { cursor, since, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = Object.fromEntries(fields);
+  const noted = Object.fromEntries(fields);
+  const { cursor, since, lastError, nextAttemptAt, lastDeliveredAt, failures, refused } = noted;
+  const lastRefusal = refusalIn(noted['lastRefusal']);
   return {
     failures: numberIn(failures) ?? 0,
     refused: numberIn(refused) ?? 0,
@@ -64,6 +67,7 @@ function readState(fields: Fields): WebhookState {
     ...(lastError && { lastError }),
     ...(numberIn(nextAttemptAt) && { nextAttemptAt: Number(nextAttemptAt) }),
     ...(numberIn(lastDeliveredAt) && { lastDeliveredAt: Number(lastDeliveredAt) }),
+    ...(lastRefusal && { lastRefusal }),
   };
 }
 
@@ -71,4 +75,15 @@ function readState(fields: Fields): WebhookState {
 function numberIn(text: string | undefined): number | undefined {
   const number = Number(text);
   return Number.isSafeInteger(number) ? number : undefined;
+}
+
+/** Likewise. */
+function refusalIn(text = ''): WebhookRefusal | undefined {
+  try {
+    const { jti, error, at } = JSON.parse(text) as Record<string, unknown>;
+    const isKnown = typeof jti === 'string' && typeof error === 'string' && Number.isSafeInteger(at);
+    return isKnown ? { jti, error, at: at as number } : undefined;
+  } catch {
+    return undefined;
+  }
 }

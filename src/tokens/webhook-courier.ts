@@ -2,9 +2,9 @@
  * Owns how events reach a receiver: users side by side, each user's events in order, and what waits after a failure.
  * Must not know where the events come from or where progress is kept.
  */
-import type { Push, PushOutcome } from './webhook-push.ts';
+import type { Push, PushFailure, PushOutcome } from './webhook-push.ts';
 import type { SecurityEvent } from './security-event.ts';
-import type { WebhookProgress, WebhookState } from './webhook-store.ts';
+import type { WebhookProgress, WebhookRefusal, WebhookState } from './webhook-store.ts';
 
 /** Users whose events are under way at a time. */
 const AT_ONCE = 16;
@@ -30,12 +30,11 @@ export type CourierDeps = {
   /** 0 … 1 */
   readonly random: () => number;
   readonly note: (progress: WebhookProgress) => Promise<void>;
-  readonly onRefused: (jti: string, error: string) => void;
-  readonly onFailed: (error: string, waitMs: number) => void;
+  readonly onRefused: (refusal: WebhookRefusal) => void;
+  readonly onFailed: (failure: PushFailure, waitMs: number) => void;
 };
 
-type Failed = PushOutcome & { readonly kind: 'failed' };
-type Round = { readonly failed: Set<Letter[]>; failure: Failed | undefined };
+type Round = { readonly failed: Set<Letter[]>; failure: PushFailure | undefined };
 
 export class Courier {
   readonly #deps: CourierDeps;
@@ -43,6 +42,7 @@ export class Courier {
   #failures: number;
   #nextAttemptAt: number;
   #refused = 0;
+  #lastRefusal: WebhookRefusal | undefined;
   #lastDeliveredAt: number | undefined;
 
   constructor(deps: CourierDeps, begun: WebhookState, stop: AbortSignal) {
@@ -71,10 +71,12 @@ export class Courier {
 
   /** What has come of it since the last note. */
   progress(): WebhookProgress {
-    const refused = this.#refused;
+    const [refused, lastRefusal] = [this.#refused, this.#lastRefusal];
     this.#refused = 0;
+    this.#lastRefusal = undefined;
     return {
       refused,
+      ...(lastRefusal !== undefined && { lastRefusal }),
       ...(this.#lastDeliveredAt !== undefined && { lastDeliveredAt: this.#lastDeliveredAt }),
       ...(this.#failures === 0 && { trouble: null }),
     };
@@ -119,22 +121,26 @@ export class Courier {
   async #send({ event }: Letter): Promise<PushOutcome> {
     const { url, push, sign, now, onRefused } = this.#deps;
     const outcome = await push(url, await sign(event), this.#stop);
+    const at = now();
+    if (outcome.kind !== 'delivered' && outcome.refusal !== undefined)
+      this.#lastRefusal = { jti: event.jti, error: outcome.refusal, at };
     if (outcome.kind === 'failed') return outcome;
     this.#failures = 0;
-    if (outcome.kind === 'delivered') this.#lastDeliveredAt = now();
+    if (outcome.kind === 'delivered') this.#lastDeliveredAt = at;
     else {
       this.#refused += 1;
-      onRefused(event.jti, outcome.error);
+      onRefused({ jti: event.jti, error: outcome.refusal, at });
     }
     return outcome;
   }
 
-  async #fail({ error, retryAfterMs = 0 }: Failed): Promise<void> {
+  async #fail(failure: PushFailure): Promise<void> {
+    const { error, retryAfterMs = 0 } = failure;
     const { now, random, note, onFailed } = this.#deps;
     this.#failures += 1;
     const waitMs = Math.max(backoffMs(this.#failures, random()), Math.min(LONGEST_RETRY_AFTER_MS, retryAfterMs));
     this.#nextAttemptAt = now() + waitMs;
-    onFailed(error, waitMs);
+    onFailed(failure, waitMs);
     const trouble = { failures: this.#failures, lastError: error, nextAttemptAt: this.#nextAttemptAt };
     await note({ ...this.progress(), trouble });
   }

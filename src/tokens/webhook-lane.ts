@@ -9,16 +9,16 @@ import type { Feed, FeedStart } from './feed.ts';
 import type { SecurityEvents } from './security-event.ts';
 import { Courier, type Letter } from './webhook-courier.ts';
 import { Inbox, type Parcel } from './webhook-inbox.ts';
-import type { Push } from './webhook-push.ts';
-import type { WebhookProgress, WebhookState, WebhookStore } from './webhook-store.ts';
+import type { Push, PushFailure } from './webhook-push.ts';
+import type { WebhookProgress, WebhookRefusal, WebhookState, WebhookStore } from './webhook-store.ts';
 
 /** A third of the lease: one renewal may fail. */
 const RENEW_MS = 3_000;
 
 /** Hears of what operators want to know. Nothing of an event's content passes here. */
 export type WebhookNews = {
-  readonly onRefused: (tenant: string, jti: string, error: string) => void;
-  readonly onFailed: (tenant: string, error: string, waitMs: number) => void;
+  readonly onRefused: (tenant: string, refusal: WebhookRefusal) => void;
+  readonly onFailed: (tenant: string, failure: PushFailure, waitMs: number) => void;
   /** Delivery is left for now: the store is out, or something is wrong on our side. */
   readonly onTrouble: (tenant: string | undefined, error: unknown) => void;
 };
@@ -92,8 +92,8 @@ function courierOf({ tenant, webhook, begun, stop }: Lane, deps: LaneDeps, note:
     wait,
     random,
     note,
-    onRefused: (jti: string, error: string) => news.onRefused(tenant, jti, error),
-    onFailed: (error: string, waitMs: number) => news.onFailed(tenant, error, waitMs),
+    onRefused: (refusal: WebhookRefusal) => news.onRefused(tenant, refusal),
+    onFailed: (failure: PushFailure, waitMs: number) => news.onFailed(tenant, failure, waitMs),
   };
   return new Courier(parts, begun, stop.signal);
 }

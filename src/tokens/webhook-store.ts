@@ -19,12 +19,22 @@ export type WebhookState = {
   readonly lastDeliveredAt?: number;
   /** Events that the receiver refused for good. */
   readonly refused: number;
+  readonly lastRefusal?: WebhookRefusal;
+};
+
+/** What the receiver said of an event; for good or not. */
+export type WebhookRefusal = {
+  readonly jti: string;
+  /** An error code of RFC 8935 section 2.4, or the receiver's own word. */
+  readonly error: string;
+  readonly at: number;
 };
 
 export type WebhookProgress = {
   readonly cursor?: string;
   /** How many more were refused. */
   readonly refused?: number;
+  readonly lastRefusal?: WebhookRefusal;
   readonly lastDeliveredAt?: number;
   /** null: there are no failures any more. Absent: as before. */
   readonly trouble?: WebhookTrouble | null;
@@ -44,7 +54,7 @@ export type WebhookStore = {
   tenants(): Promise<readonly string[]>;
   /**
    * Takes the lease, or renews it for who holds it. Undefined: another owner has it, or the rules have changed since
-   * they were read. A new address has no failures yet, and goes on from the same cursor.
+   * they were read. A new address has no failures and no refusal yet, and goes on from the same cursor.
    */
   take(tenant: string, owner: string, read: WebhookRead): Promise<WebhookState | undefined>;
   /** Renews the lease and notes how far the delivery has come. False: the lease is lost, and nothing was noted. */

@@ -60,16 +60,25 @@ type NodeOptions = {
   readonly onTaken?: () => Promise<void>;
 };
 /** `pauses`: how long it was about to wait. `listens`: how often it began to follow the feed. */
-type Node = { readonly waits: number[]; readonly pauses: number[]; readonly refused: string[]; listens: number };
+type Node = {
+  readonly errors: string[];
+  readonly waits: number[];
+  readonly pauses: number[];
+  readonly refused: string[];
+  listens: number;
+};
 
 /** Starts a node that delivers; it notes how long it should wait after failures, and waits no longer than a moment. */
 function startNode(options: NodeOptions = {}): Node {
   const { at = service } = options;
-  const node: Node = { waits: [], pauses: [], refused: [], listens: 0 };
+  const node: Node = { errors: [], waits: [], pauses: [], refused: [], listens: 0 };
   const feed = createFeed(at.eventLog);
   const news: WebhookNews = {
-    onRefused: (_tenant, jti, error) => node.refused.push(`${jti} ${error}`),
-    onFailed: (_tenant, _error, waitMs) => node.waits.push(waitMs),
+    onRefused: (_tenant, { jti, error }) => node.refused.push(`${jti} ${error}`),
+    onFailed: (_tenant, { error }, waitMs) => {
+      node.errors.push(error);
+      node.waits.push(waitMs);
+    },
     onTrouble: () => {},
   };
   const webhooks = createWebhooks({
@@ -312,7 +321,7 @@ describe('what a receiver gets', () => {
 });
 
 describe('a receiver that does not take it', () => {
-  it.each([301, 302, 307, 401, 403, 404, 408, 410, 429, 500, 503])(
+  it.each([301, 302, 307, 401, 403, 404, 408, 429, 500, 503])(
     'with %d gets it again, longer and longer after, until it is taken',
     async (status) => {
       const elsewhere = await startReceiver();
@@ -375,20 +384,6 @@ describe('a receiver that does not take it', () => {
     expect(node.waits[0]).toBe(waitMs);
   });
 
-  it('with 400 refuses it for good: it is counted, and the next one comes', async () => {
-    const receiver = await startReceiver(answer(400, {}, '{"err":"invalid_key","description":"secret words"}'));
-    const { tenant, node } = await hooked(receiver, { types: ['token.issued'] });
-    await issue(service, 'ada', {}, tenant);
-    await until('it is counted', async () => (await stateOf(tenant)).refused === 1);
-    receiver.reply = answer(202);
-    await issue(service, 'ada', {}, tenant);
-    await arrived(receiver, 2);
-    const [first, second] = receiver.received.map(({ claims }) => claims.jti);
-    expect(first).not.toBe(second);
-    expect(node.refused).toEqual([`${first} invalid_key`]);
-    expect(node.waits).toEqual([]);
-  });
-
   it('or does not answer in time: the attempt is a `timeout`', async () => {
     const receiver = await startReceiver(() => {});
     const { tenant } = await hooked(receiver, {}, { answerWithinMs: SHORT_MS, waitMs: 60_000 });
@@ -438,6 +433,87 @@ describe('a receiver that does not take it', () => {
     await until('the others have theirs', () => others.every((user) => heard().has(user)));
     await until('and it is tried again', () => receiver.received.length > others.length + 2);
     expect((await alone.webhooks.state('acme')).failures).toBeGreaterThan(0);
+  });
+});
+
+describe('F44 a receiver that refuses', () => {
+  const json = { 'content-type': 'application/json' };
+
+  it('an event as such, with 400 and `invalid_request`: it is counted, and the next one comes', async () => {
+    const receiver = await startReceiver(answer(400, json, '{"err":"invalid_request","description":"secret words"}'));
+    const { tenant, node } = await hooked(receiver, { types: ['token.issued'] });
+    await issue(service, 'ada', {}, tenant);
+    await until('it is counted', async () => (await stateOf(tenant)).refused === 1);
+    receiver.reply = answer(202);
+    await issue(service, 'ada', {}, tenant);
+    await arrived(receiver, 2);
+    const [first, second] = receiver.received.map(({ claims }) => claims.jti);
+    expect(first).not.toBe(second);
+    expect(node.refused).toEqual([`${first} invalid_request`]);
+    expect(node.waits).toEqual([]);
+    const lastRefusal = { jti: first, error: 'invalid_request', at: expect.stringMatching(/Z$/) };
+    await until('both are noted', async () => (await stateOf(tenant)).lastDeliveredAt !== undefined);
+    expect(await stateOf(tenant)).toMatchObject({ state: 'delivering', refused: 1, lastRefusal });
+    expect(JSON.stringify(await stateOf(tenant))).not.toContain('secret words');
+  });
+
+  it.each<[string, number, string, string | undefined]>([
+    ['a proxy’s page', 400, '<html><h1>400 Bad Request</h1></html>', undefined],
+    ['a page that quotes the word', 400, '<script>var answer = {"err":"invalid_request"}</script>', undefined],
+    ['nothing', 400, '', undefined],
+    ['another framework’s words', 400, '{"error":"invalid_request","errors":[{"err":"invalid_request"}]}', undefined],
+    ['a list', 400, '[{"err":"invalid_request"}]', undefined],
+    ['null', 400, 'null', undefined],
+    ['broken JSON', 400, '{"err":"invalid_request"', undefined],
+    ['its keys being old', 400, '{"err":"invalid_key"}', 'invalid_key'],
+    ['another issuer', 400, '{"err":"invalid_issuer"}', 'invalid_issuer'],
+    ['another audience', 400, '{"err":"invalid_audience"}', 'invalid_audience'],
+    ['no authentication', 400, '{"err":"authentication_failed"}', 'authentication_failed'],
+    ['no right', 403, '{"err":"access_denied"}', 'access_denied'],
+    ['a word of its own', 400, '{"err":"not_yet_valid"}', 'not_yet_valid'],
+    ['the final word under another status', 422, '{"err":"invalid_request"}', 'invalid_request'],
+  ])('for %s gets the event again', async (_what, status, body, error) => {
+    const receiver = await startReceiver(answer(status, json, body));
+    const { tenant, node } = await hooked(receiver, { types: ['token.issued'] });
+    await issue(service, 'ada', {}, tenant);
+    await until('it has come again', () => receiver.received.length >= 2);
+    receiver.reply = answer(202);
+    await until('it is taken', async () => (await stateOf(tenant)).lastDeliveredAt !== undefined);
+    expect(new Set(receiver.received.map(({ claims }) => claims.jti)).size).toBe(1);
+    expect(new Set(node.errors)).toEqual(new Set([`status_${status}`]));
+    const { refused, lastRefusal } = await stateOf(tenant);
+    expect([refused, lastRefusal?.error]).toEqual([0, error]);
+  });
+
+  it('and ends its answer never: what it says is not known, and the event comes again', async () => {
+    const receiver = await startReceiver((response) => void response.writeHead(400).write('{"err":"invalid_request"'));
+    const { tenant } = await hooked(receiver, {}, { answerWithinMs: SHORT_MS, waitMs: 60_000 });
+    await issue(service, 'ada', {}, tenant);
+    await until('it fails', async () => (await stateOf(tenant)).state === 'failing');
+    expect(await stateOf(tenant)).toMatchObject({ refused: 0, lastError: 'status_400' });
+  });
+
+  it('for good, with 410: nothing is sent for an hour, whatever it says else', async () => {
+    const receiver = await startReceiver(answer(410, { ...json, 'retry-after': '1' }, '{"err":"invalid_request"}'));
+    const { tenant, node } = await hooked(receiver, {}, { waitMs: 60_000 });
+    await issue(service, 'ada', {}, tenant);
+    await until('it fails', async () => (await stateOf(tenant)).state === 'failing');
+    expect([node.errors, node.waits]).toEqual([['status_410'], [3_600_000]]);
+    const { lastError, nextAttemptAt, refused } = await stateOf(tenant);
+    expect([lastError, refused]).toEqual(['status_410', 0]);
+    expect(Date.parse(nextAttemptAt) - service.store.now()).toBeGreaterThan(3_500_000);
+    await issue(service, 'bob', {}, tenant);
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it('a new address has been refused nothing yet', async () => {
+    const [old, fresh] = [await startReceiver(answer(400, json, '{"err":"invalid_key"}')), await startReceiver()];
+    const { tenant } = await hooked(old, {}, { waitMs: 60_000 });
+    await issue(service, 'ada', {}, tenant);
+    await until('it is told', async () => (await stateOf(tenant)).lastRefusal?.error === 'invalid_key');
+    await put(tenant, { webhook: { url: fresh.url, types: ['token.issued'] } });
+    await arrived(fresh, 1);
+    expect(await stateOf(tenant)).not.toHaveProperty('lastRefusal');
   });
 });
 

@@ -139,3 +139,22 @@ describe('the list of tenants with a webhook', () => {
     expect(await a.webhooks.tenants()).toEqual(['acme']);
   });
 });
+
+describe('the state as another version may have written it', () => {
+  it('F44 is read where it is known: the last refusal, and nothing that is not in form', async () => {
+    const { a, read } = await twoNodes();
+    await a.webhooks.take('acme', 'a', read);
+    const lastRefusal = { jti: '1-2-3', error: 'invalid_key', at: 1_700_000_000_000 };
+    await a.webhooks.note('acme', 'a', { lastRefusal });
+    expect(await a.webhooks.state('acme')).toEqual({ since, failures: 0, refused: 0, lastRefusal });
+    const field = (name: string, value: string) => a.redis.hset(a.keys.webhook('acme'), name, value);
+    await field('lastRefusal', JSON.stringify({ ...lastRefusal, more: 'of the next version' }));
+    await field('suspended', 'yes');
+    expect(await a.webhooks.state('acme')).toEqual({ since, failures: 0, refused: 0, lastRefusal });
+    for (const odd of ['', 'x', '{"jti":1}', 'null', '[]']) {
+      await field('lastRefusal', odd);
+      for (const name of ['failures', 'refused', 'nextAttemptAt', 'lastDeliveredAt']) await field(name, odd);
+      expect(await a.webhooks.state('acme')).toEqual({ since, failures: 0, refused: 0 });
+    }
+  });
+});
