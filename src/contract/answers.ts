@@ -230,7 +230,7 @@ export const problemSchema = z
     retryAfterSeconds: z
       .int()
       .optional()
-      .describe('Of `login_declined`: when the first seat frees itself, else 60, as somebody may log out.'),
+      .describe('Of `login_declined`: when a seat for it frees itself, else 60, as somebody may log out.'),
     endedAt: time.optional(),
     endedBy: actorSchema.optional(),
     until: time.optional(),

@@ -129,5 +129,10 @@ export function isInGrace(token: Token, now: number): boolean {
 
 /** A lapsed token is still good, but no longer defends its seat. */
 export function isLapsed(token: Token, now: number): boolean {
-  return token.lease !== undefined && now > token.lease.expiresAt + token.lease.graceMs;
+  return token.lease !== undefined && now >= lapseOf(token.lease);
+}
+
+/** The first moment at which a token with this lease is lapsed. */
+export function lapseOf({ expiresAt, graceMs }: NonNullable<Token['lease']>): number {
+  return expiresAt + graceMs + 1;
 }

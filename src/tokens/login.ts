@@ -8,7 +8,7 @@ import type { Plan } from '../domain/plan.ts';
 import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import type { Credentials } from './credentials.ts';
-import { planLogin } from './planning.ts';
+import { planLogin, secondsUntilLetIn } from './planning.ts';
 import { randomText } from './random-text.ts';
 import { makeSalt, type RefreshTokens } from './refresh-token.ts';
 import { expiriesOf, type RuleBook, type Rules } from './rules.ts';
@@ -91,7 +91,10 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
         await admit(state);
       }
       const plan = planLogin(request, state, rules);
-      if (plan.declined) return { ...decline(request, plan), now: state.now };
+      if (plan.declined) {
+        const retryAfterSeconds = secondsUntilLetIn(plan, request, state, rules);
+        return { ...decline(request, plan), now: state.now, retryAfterSeconds };
+      }
       if (!request.interactive) assertNoWar(plan, state, rules);
       accessToken ??= await signer.sign(token, token.createdAt);
       const displacementsRemembered = rules.war === undefined ? 0 : DISPLACEMENTS_REMEMBERED;
@@ -102,7 +105,7 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
       const writes = { token, loginName, plan, actor, displacementsRemembered, maxTombstones };
       return { apply: true, ...writes, displaced } as const;
     });
-    if (!decision.apply) throw declinedError(decision.plan, decision.now);
+    if (!decision.apply) throw declinedError(decision);
     if (accessToken === undefined) throw new Error('a login was applied without a signature');
     const refreshToken = refreshTokens.make(token);
     return { kind: 'signed_in', result: { accessToken, refreshToken, token, displaced: decision.displaced } };
@@ -203,7 +206,11 @@ function decline(request: LoginRequest, plan: Plan): Decision & { readonly apply
   return { apply: false, plan, actor: actorOf(request), platform: request.platform, ip: request.ip };
 }
 
-function declinedError(plan: Plan, now: number): LatchkeyError {
-  const extra = declineView(plan, now);
-  return new LatchkeyError('login_declined', { retryAfterSeconds: extra.retryAfterSeconds, extra });
+type Declined = { readonly plan: Plan; readonly now: number; readonly retryAfterSeconds: number };
+
+function declinedError({ plan, now, retryAfterSeconds }: Declined): LatchkeyError {
+  return new LatchkeyError('login_declined', {
+    retryAfterSeconds,
+    extra: { retryAfterSeconds, ...declineView(plan, now) },
+  });
 }

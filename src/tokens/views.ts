@@ -7,9 +7,6 @@ import type { Platform, Platforms } from '../domain/platform.ts';
 import { expiryOf, isInGrace, stateOf, type Token, type TokenId, type TokenState } from '../domain/token.ts';
 import type { NewToken } from './store.ts';
 
-/** Where a seat is held until somebody logs out: it is worth another try after so long. */
-const SEAT_HELD_MS = 60_000;
-
 /** A token that a login ended, as it was and how it ended. `gone` left no tombstone. */
 export type Displaced = { readonly token: Token; readonly state: TokenState | 'gone'; readonly policy: string };
 
@@ -57,16 +54,9 @@ function conflictView(token: Token, now: number) {
   };
 }
 
-/** Of a decline: who is in the way, and when the first seat frees itself: its lease lapses, or time ends its token. */
+/** Of a decline: who is in the way. */
 export function declineView(plan: Plan, now: number) {
-  const frees = plan.conflicts.flatMap((token) => [
-    expiryOf(token),
-    token.lease ? token.lease.expiresAt + token.lease.graceMs + 1 : now + SEAT_HELD_MS,
-  ]);
-  return {
-    retryAfterSeconds: Math.max(1, Math.ceil((Math.min(...frees) - now) / 1000)),
-    conflicts: plan.conflicts.map((token) => conflictView(token, now)),
-  };
+  return { conflicts: plan.conflicts.map((token) => conflictView(token, now)) };
 }
 
 export function planView(plan: Plan, now: number) {

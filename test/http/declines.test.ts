@@ -28,7 +28,7 @@ const declining = { env: { LOGIN_POLICY: 'decline-second' } };
 const setPolicy = (service: Service, userId: string, policy: string | Policy) =>
   service.api.put(`/admin/users/${userId}/policy`).set(asAdmin).send({ policy });
 
-describe('F18 a declined login is told when the first seat frees itself', () => {
+describe('F18 a declined login is told when its seat frees itself', () => {
   it.each([
     ['the end of the token', { REFRESH_TTL_SECONDS: '120' }, 119_300, 1],
     ['the end of the token, soon', { REFRESH_TTL_SECONDS: '120' }, 100_000, 20],
@@ -46,6 +46,28 @@ describe('F18 a declined login is told when the first seat frees itself', () => 
     service.shiftClock(body.retryAfterSeconds * 1000);
     const again = await issue(service, 'ada', { platform: 'web', dryRun: true });
     expect(again.body.declined).toBe(seconds === 60);
+  });
+
+  it('when enough of them are free, where more than one is in the way', async () => {
+    const service = await startService({ env: { LOGIN_POLICY: 'no-kick', ACCESS_TTL_SECONDS: '10' } });
+    for (const [platform, refreshSeconds] of [
+      ['ios', 70],
+      ['macos', 90],
+      ['linux', 110],
+    ] as const) {
+      await service.api.put('/admin/tenants/default').set(asAdmin).send({ ttl: { refreshSeconds } });
+      await issue(service, 'ada', { platform });
+    }
+    const two: Policy = { name: 'two', limits: [{ match: {}, countBy: 'all', max: 2, overflow: 'decline' }] };
+    await setPolicy(service, 'ada', two);
+    service.shiftClock(60_000);
+    const { body } = await issue(service, 'ada', { platform: 'web' });
+    expect(body.conflicts).toHaveLength(3);
+    // With one seat less there would still be two.
+    expect(body.retryAfterSeconds).toBeGreaterThan(20);
+    expect(body.retryAfterSeconds).toBeLessThanOrEqual(30);
+    service.shiftClock(body.retryAfterSeconds * 1000);
+    expect((await issue(service, 'ada', { platform: 'web' })).status).toBe(200);
   });
 });
 

@@ -107,7 +107,9 @@ describe('RFC 6749: the refresh grant', () => {
     const answer = await refreshWith(deployed, body.refreshToken);
     expect([answer.headers.get('cache-control'), answer.headers.get('pragma')]).toEqual(['no-store', 'no-cache']);
     const next = await oauth.processRefreshTokenResponse(deployed.metadata, app, answer);
-    expect(next).toMatchObject({ token_type: 'bearer', expires_in: 900 });
+    expect(next.token_type).toBe('bearer');
+    // The answer counts from when it was written, which may be in the next second.
+    expect([899, 900]).toContain(next.expires_in);
     expect(next.refresh_token).not.toBe(body.refreshToken);
     expect((await validate(deployed.service, next.access_token)).status).toBe(200);
   });
