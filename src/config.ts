@@ -3,9 +3,10 @@
  * Must not know what a setting is used for.
  */
 import { isNetworkName } from './addresses.ts';
+import { sentenceOf } from './contract/faults.ts';
 import type { Policy } from './contract/policy.ts';
 import { checkPolicy } from './domain/policies/check.ts';
-import { findPreset, presets } from './domain/policies/presets.ts';
+import { findPreset, unknownPreset } from './domain/policies/presets.ts';
 import { createPlatforms, type Platforms } from './domain/platform.ts';
 import { readText } from './read-text.ts';
 import { redisTargetOf } from './redis-target.ts';
@@ -77,7 +78,7 @@ export class ConfigError extends Error {
 /** Reads the settings; an empty value counts as not given. Throws a {@link ConfigError} that names every fault. */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
-  const parsed = settingsSchema.safeParse(given);
+  const parsed = settingsSchema.safeParse(given, { error: (issue) => sentenceOf(issue) });
   const wrong = parsed.error?.issues.map((fault) => ({ name: fault.path.join('.'), message: fault.message })) ?? [];
   // What is wrong counts as not given from here on, so that the faults of all other settings show too.
   const settings =
@@ -177,12 +178,7 @@ function readPlatforms(text: string | undefined): Platforms {
 function readPolicy(text: string, maxPerPlatform: number, platforms: Platforms): Policy {
   const preset = findPreset(text, maxPerPlatform);
   if (preset !== undefined) return preset;
-  if (!text.endsWith('.json')) {
-    const names = presets(maxPerPlatform).map((policy) => policy.name);
-    throw new RangeError(
-      `unknown policy "${text}"; valid: ${names.join(', ')}, an OpenIM number (0, 1, 4, 5), or the path of a .json file`,
-    );
-  }
+  if (!text.endsWith('.json')) throw new RangeError(unknownPreset(text, 'the path of a .json file'));
   const checked = checkPolicy(readJson(text), platforms);
   if ('faults' in checked) throw new RangeError(checked.faults.join('; '));
   return checked.policy;

@@ -191,8 +191,9 @@ describe('R4 an unknown mode or setting value is refused, and the message lists 
 describe('O7 an unknown policy, an unknown platform or a cap of 0 is refused at start', () => {
   it('names the valid policies', () => {
     for (const name of ['nope', '2', '3', '6', 'One-Per-Platform', 'constructor', '__proto__']) {
+      const near = name === 'One-Per-Platform' ? ' (did you mean one-per-platform?)' : '';
       expect(faultsOf({ LOGIN_POLICY: name })).toEqual([
-        `LOGIN_POLICY: unknown policy "${name}"; valid: ${PRESET_NAMES}, an OpenIM number (0, 1, 4, 5), or the path of a .json file`,
+        `LOGIN_POLICY: unknown policy "${name}"${near}; valid: ${PRESET_NAMES}, an OpenIM number (0, 1, 4, 5), or the path of a .json file`,
       ]);
     }
   });

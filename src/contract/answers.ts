@@ -9,6 +9,7 @@ import { STATES, time } from './messages.ts';
 import { policyChoiceSchema, tenantConfigSchema } from './tenant-config.ts';
 
 export const stored = z.string();
+const uri = stored.meta({ format: 'uri' });
 
 /** RFC 6749 section 5.1. */
 export const oauthTokenResult = z
@@ -145,7 +146,7 @@ export const tenantResult = z
 
 export const webhookResult = z
   .object({
-    url: stored,
+    url: uri,
     state: z
       .enum(['starting', 'delivering', 'failing'])
       .describe('`starting`: no node has begun yet. `failing`: the last attempt failed and is repeated.'),
@@ -202,13 +203,13 @@ export const jwksResult = z
 /** RFC 8414 section 2. */
 export const metadataResult = z
   .object({
-    issuer: stored,
-    jwks_uri: stored,
-    token_endpoint: stored,
+    issuer: uri,
+    jwks_uri: uri,
+    token_endpoint: uri,
     token_endpoint_auth_methods_supported: z.array(stored),
-    introspection_endpoint: stored,
+    introspection_endpoint: uri,
     introspection_endpoint_auth_methods_supported: z.array(stored),
-    revocation_endpoint: stored,
+    revocation_endpoint: uri,
     revocation_endpoint_auth_methods_supported: z.array(stored),
     response_types_supported: z.array(stored),
     grant_types_supported: z.array(stored),

@@ -1,35 +1,46 @@
 /**
  * Owns what callers send: bodies and parameters of the wire contract, as zod schemas that check them and that openapi.yaml
- * is made from. Must not know routes. Unknown fields are ignored, but in rules and policies.
+ * is made from. Must not know routes. An unknown name is a fault: it may be the misspelt one that would have narrowed what is
+ * done. The forms of RFC endpoints alone ignore it, as their RFCs say.
  */
 import { z } from 'zod';
+import { expecting } from './faults.ts';
 import { opaqueString } from './opaque-string.ts';
+import { text } from './text.ts';
 import { policyChoiceSchema } from './tenant-config.ts';
 
-// No control characters and no lone surrogates: what is left can stand in keys, records, headers and logs.
-const text = (min: number, max: number) =>
-  z
-    .string()
-    .regex(
-      new RegExp(`^[^\\p{Cc}\\p{Cs}]{${min},${max}}$`, 'u'),
-      `expected ${min}-${max} characters, no control characters`,
-    );
+/** URL clients resolve them as steps of a path (RFC 3986 section 5.2.4), so nobody could address what had them for a name. */
+const DOTS = ['.', '..'];
 
-const id = text(1, 128);
+const id = text(1, 128)
+  .refine((value) => !DOTS.includes(value), '"." and ".." are steps of a path and the name of nobody')
+  .meta({ not: { enum: DOTS } });
 
 export const DEFAULT_TENANT = 'default';
 /** Stands for any tenant where one is expected, so no tenant can have it for a name. */
 export const ANY_TENANT = '*';
 
-export const tenantSchema = id.regex(/^(?!\*$)/, '"*" means any tenant and is the name of none');
+export const tenantSchema = id
+  .refine((value) => value !== ANY_TENANT, '"*" means any tenant and is the name of none')
+  .meta({ not: { enum: [...DOTS, ANY_TENANT] } });
 /** Where a tenant is expected of somebody else's token or event. */
 export const expectedTenantSchema = id;
 
 export const userIdSchema = id;
 
-export const tokenIdSchema = z.string().regex(/^[\w-]{1,64}$/, 'expected a token id');
+export const tokenIdSchema = expecting(
+  'a token id: 1-64 of letters, digits, "_" and "-"',
+  z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+);
 
-const platformName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'expected the name of a platform');
+const BUILT_IN = 'built in: ios, android, windows, macos, web, miniweb, linux, android-pad, ipad, harmonyos';
+const NAME_PATTERN = '^[a-z0-9][a-z0-9-]{0,31}$';
+
+// Wider than names are: of one that is merely unknown the deployment can say which it has (tokens/rules.ts).
+const platformName = expecting(`the name of a platform (${BUILT_IN})`, text(1, 32)).meta({ pattern: NAME_PATTERN });
+const className = expecting('the name of a class of platforms, such as mobile or desktop', text(1, 32)).meta({
+  pattern: NAME_PATTERN,
+});
 
 const reason = text(1, 128);
 
@@ -39,16 +50,14 @@ export const time = z.iso.datetime({ offset: true });
 /** An offset can lead out of the years that RFC 3339 can write. */
 const LAST_TIME = Date.parse('9999-12-31T23:59:59.999Z');
 const givenTime = time.refine(
-  (given) => Date.parse(given) <= LAST_TIME,
+  (given) => !(Date.parse(given) > LAST_TIME),
   'expected a time before the year 10000 in UTC',
 );
 
-export const tenantQuery = z.object({ tenant: tenantSchema.default(DEFAULT_TENANT) });
+export const tenantQuery = z.strictObject({ tenant: tenantSchema.default(DEFAULT_TENANT) });
 
 const loginOptions = {
-  platform: platformName.describe(
-    'Built in: ios, android, windows, macos, web, miniweb, linux, android-pad, ipad, harmonyos.',
-  ),
+  platform: platformName.describe(`${BUILT_IN.replace('b', 'B')}.`),
   deviceId: id.describe('Stable for one installation: the same device logging in again replaces its own token.'),
   deviceName: text(0, 128).default('').describe('For people: shown in device lists and to displaced devices.'),
   interactive: z
@@ -60,7 +69,7 @@ const loginOptions = {
 };
 
 export const loginRequest = z
-  .object({
+  .strictObject({
     tenant: tenantSchema.default(DEFAULT_TENANT),
     userId: id,
     password: z.string().min(1).max(256),
@@ -74,27 +83,32 @@ export const loginRequest = z
   })
   .meta({ id: 'LoginRequest' });
 
-export const issueRequest = z.object(loginOptions).meta({ id: 'IssueRequest' });
+export const issueRequest = z.strictObject(loginOptions).meta({ id: 'IssueRequest' });
 
-export const refreshRequest = z.object({ refreshToken: z.string().min(1).max(4096) }).meta({ id: 'RefreshRequest' });
+export const refreshRequest = z
+  .strictObject({ refreshToken: z.string().min(1).max(4096) })
+  .meta({ id: 'RefreshRequest' });
 
 export const logoutRequest = z
-  .object({
+  .strictObject({
     scope: z.enum(['this', 'others', 'all']).default('this'),
     refreshToken: z.string().min(1).max(4096).optional().describe('Counts where the header has no good access token.'),
   })
   .meta({ id: 'LogoutRequest' });
 
-export const tokenForm = z.object({
-  grant_type: z.string().optional(),
-  refresh_token: z.string().optional(),
-});
+// The endpoint tells what is left out as OAuth does, so the schema lets it pass; the document says that both are needed.
+export const tokenForm = z
+  .object({
+    grant_type: z.string().optional().describe('`refresh_token`'),
+    refresh_token: z.string().optional(),
+  })
+  .meta({ required: ['grant_type', 'refresh_token'] });
 
 export const presenceRequest = z
-  .object({
+  .strictObject({
     tokens: z
       .array(
-        z.object({
+        z.strictObject({
           tenant: tenantSchema.default(DEFAULT_TENANT),
           userId: id,
           tokenId: tokenIdSchema,
@@ -112,19 +126,19 @@ export const presenceRequest = z
   })
   .meta({ id: 'PresenceRequest' });
 
-export const policyRequest = z.object({ policy: policyChoiceSchema }).meta({ id: 'PolicyRequest' });
+export const policyRequest = z.strictObject({ policy: policyChoiceSchema }).meta({ id: 'PolicyRequest' });
 
-const simulatedLogin = z.object({
+const simulatedLogin = z.strictObject({
   platform: platformName,
   deviceId: id,
   evict: z.array(tokenIdSchema).max(100).optional(),
 });
 
 export const simulateRequest = z
-  .object({
+  .strictObject({
     policy: policyChoiceSchema,
     tokens: z
-      .array(z.object({ tokenId: tokenIdSchema, platform: platformName, deviceId: id }))
+      .array(z.strictObject({ tokenId: tokenIdSchema, platform: platformName, deviceId: id }))
       .max(1000)
       .optional()
       .describe('Oldest first.'),
@@ -141,19 +155,24 @@ export const introspectForm = z.object({
 export const revokeForm = z.object({ token: z.string().min(1) });
 
 /** Counted as it is stored: one system types a letter as one character, another as two. */
-const newPassword = z
-  .string()
-  .min(8, { error: 'at least 8 characters', abort: true })
-  .max(256)
-  .refine((password) => Array.from(opaqueString(password)).length >= 8, 'at least 8 characters');
+const newPassword = expecting(
+  '8-256 characters',
+  z
+    .string()
+    .min(8, { abort: true })
+    .max(256)
+    .refine((password) => Array.from(opaqueString(password)).length >= 8),
+);
 
-export const createUserRequest = z.object({ userId: id, password: newPassword }).meta({ id: 'CreateUserRequest' });
+export const createUserRequest = z
+  .strictObject({ userId: id, password: newPassword })
+  .meta({ id: 'CreateUserRequest' });
 
 export const changeUserRequest = z
-  .object({
+  .strictObject({
     password: newPassword.optional(),
     blocked: z
-      .object({
+      .strictObject({
         until: givenTime.optional().describe('In the future. Absent: until it is lifted.'),
         reason: reason.optional(),
       })
@@ -177,12 +196,13 @@ export const STATES = ['active', 'kicked', 'replaced', 'revoked', 'logged_out', 
 
 export const listTokensQuery = tenantQuery.extend({
   platform: platformName.optional(),
+  class: className.optional(),
   state: z.enum(STATES).optional(),
 });
 
 export const revokeTokensQuery = tenantQuery.extend({
   platform: platformName.optional(),
-  class: platformName.optional(),
+  class: className.optional(),
   reason: reason.optional(),
 });
 export const revokeTokenQuery = tenantQuery.extend({ reason: reason.optional() });

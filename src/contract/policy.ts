@@ -3,6 +3,7 @@
  * Must not know which platforms exist (domain/policies/check.ts does) or what a policy leads to (the engine does).
  */
 import { z } from 'zod';
+import { expecting } from './faults.ts';
 
 const names = z.array(z.string().min(1).max(32)).min(1).max(64);
 
@@ -33,7 +34,10 @@ export const limitSchema = z
 // Strict on purpose: an unknown key in a policy is a misspelled rule, and ignoring it would sign people out.
 export const policySchema = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'a name is 1-64 of a-z, 0-9 and "-"'),
+    name: expecting(
+      '1-64 of a-z, 0-9 and "-", which does not come first',
+      z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/),
+    ),
     limits: z.array(limitSchema).max(20),
   })
   .meta({ id: 'Policy' });

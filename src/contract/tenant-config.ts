@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { EVENT_TYPES } from './event-types.ts';
+import { expecting } from './faults.ts';
 import { policySchema } from './policy.ts';
 
 /** Bounds of every life, wherever it is set: settings and tenants obey the same. */
@@ -18,11 +19,14 @@ export const TTL_BOUNDS = {
 type Bounds = { readonly min: number; readonly max: number };
 const seconds = ({ min, max }: Bounds) => z.int().min(min).max(max);
 const secondsOrOff = ({ min, max }: Bounds) =>
-  z
-    .int()
-    .min(0)
-    .max(max)
-    .refine((value) => value === 0 || value >= min, `0 (off) or at least ${min}`);
+  expecting(
+    `0 (off) or a whole number from ${min} to ${max}`,
+    z
+      .int()
+      .min(0)
+      .max(max)
+      .refine((value) => value === 0 || value >= min),
+  );
 
 const ttlFields = {
   accessSeconds: seconds(TTL_BOUNDS.accessSeconds).optional(),
@@ -32,17 +36,23 @@ const ttlFields = {
 };
 
 /** A preset's name, an OpenIM number, or the policy itself. */
-export const policyChoiceSchema = z.union([z.string().min(1).max(64), policySchema]);
+export const policyChoiceSchema = expecting(
+  'the name of a preset, the number of an OpenIM policy as a text, or a policy: an object of name, limits',
+  z.union([z.string().min(1).max(64), policySchema]),
+);
 
 const MAX_URL_LENGTH = 2048;
 
 /** Where the events of a tenant are sent. Every node calls it, so it must say nothing that is not to be kept. */
-const webhookUrl = z
-  .string()
-  .max(MAX_URL_LENGTH)
-  .refine((text) => ['http:', 'https:'].includes(urlOf(text)?.protocol ?? ''), 'expected an http or https URL')
-  .refine((text) => !hasUserInfo(urlOf(text)), 'must not hold a user or password')
-  .refine((text) => !text.includes('#'), 'must not have a fragment');
+const webhookUrl = expecting(
+  `an http or https URL of at most ${MAX_URL_LENGTH} characters`,
+  z
+    .string()
+    .max(MAX_URL_LENGTH)
+    .refine((text) => ['http:', 'https:'].includes(urlOf(text)?.protocol ?? ''))
+    .refine((text) => !hasUserInfo(urlOf(text)), 'must not hold a user or password')
+    .refine((text) => !text.includes('#'), 'must not have a fragment'),
+).meta({ format: 'uri' });
 
 export const webhookSchema = z
   .strictObject({

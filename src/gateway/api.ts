@@ -9,6 +9,8 @@ import { isReason, type Connected, type PresenceResult } from './types.ts';
 
 /** POST /presence takes no more at a time. */
 const MAX_PRESENCE = 1000;
+/** What else somebody keeps of a connection is not sent: Latchkey refuses names that it does not know. */
+const PRESENCE_NAMES = ['tokens', 'release', 'tenant', 'userId', 'tokenId', 'connectionId'];
 
 type Answer = Readonly<Record<string, unknown>>;
 
@@ -30,7 +32,7 @@ export function createApi(settings: Settings): Api {
     const answer = await call.json('/presence', {
       method: 'POST',
       headers: { authorization, 'content-type': 'application/json' },
-      body: JSON.stringify({ tokens, release }),
+      body: JSON.stringify({ tokens, release }, PRESENCE_NAMES),
     });
     const { renewed, refused } = membersOf(answer);
     if (typeof renewed !== 'number' || !Array.isArray(refused)) {

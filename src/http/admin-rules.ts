@@ -40,7 +40,7 @@ export function adminRuleEndpoints(tenants: Tenants, ruleBook: RuleBook, webhook
       summary: 'A tenant’s rules, what is in force, and where each value comes from',
       caller: 'admin',
       params: tenantParams,
-      query: z.object({
+      query: z.strictObject({
         userId: userIdSchema.optional().describe('With the policy of this user’s own, if there is one.'),
       }),
       responses: { 200: { description: 'ETag is the version.', body: tenantResult } },

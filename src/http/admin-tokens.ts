@@ -34,13 +34,17 @@ export function adminTokenEndpoints(store: TokenStore, signOut: SignOut, platfor
       responses: { 200: { description: 'Read fresh; never a secret.', body: tokensResult } },
       errors: [],
       async handle({ params, query }) {
-        const wanted = platformsOf({ ...(query.platform && { platform: query.platform }) }, platforms);
+        const { platform, class: platformClass } = query;
+        const wanted = platformsOf(
+          { ...(platform && { platform }), ...(platformClass && { class: platformClass }) },
+          platforms,
+        );
         const { tokens: all, unreadable } = await store.snapshot({ tenant: query.tenant, userId: params.userId });
         const views = all.map((token) => tokenView(token, platforms, store.now()));
+        // A token of a platform that has left the deployment is in every list that names none.
+        const isWanted = (name: string) => (platform ?? platformClass) === undefined || wanted.includes(name);
         const chosen = views.filter(
-          (token) =>
-            (query.platform === undefined || wanted.includes(token.platform)) &&
-            (query.state === undefined || token.state === query.state),
+          (token) => isWanted(token.platform) && (query.state === undefined || token.state === query.state),
         );
         const unread = unreadable.map(({ tokenId }) => tokenId);
         return { status: 200, body: { tokens: chosen, ...(unread.length > 0 && { unreadable: unread }) } };

@@ -2,8 +2,9 @@
  * Owns how a request is carried out once its endpoint is known: caller known and body read, input checked by zod, handled,
  * output checked by zod, answered. The same steps whichever way the endpoint was found.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { LatchkeyError } from '../contract/errors.ts';
+import { checkInput, type Place } from '../contract/faults.ts';
 import type { Authenticate } from './caller-auth.ts';
 import type { ClientReader } from './client.ts';
 import { pathsOf, type Endpoint, type Reply } from './endpoint.ts';
@@ -23,9 +24,9 @@ export type CarryOut = (exchange: Exchange, address: AddressParts) => Promise<vo
 export function createCarryOut(authenticate: Authenticate, reader: ClientReader): (spec: Endpoint) => CarryOut {
   return (spec) => {
     const readBody = bodyReader(spec);
-    const paramsOf = parser(spec.params, '');
-    const queryOf = parser(spec.query, 'query ');
-    const bodyOf = parser(spec.body, '');
+    const paramsOf = checkerOf(spec.params, { name: 'path' });
+    const queryOf = queryReader(spec);
+    const bodyOf = checkerOf(spec.body, bodyPlace(spec));
     const route = pathsOf(spec)[0];
     const isKeyed = spec.caller === 'gateway' || spec.caller === 'admin';
     return async (exchange, address) => {
@@ -41,7 +42,7 @@ export function createCarryOut(authenticate: Authenticate, reader: ClientReader)
         request,
         client: () => ({ ip: reader.ipOf(request), userAgent: reader.userAgentOf(request) }),
         params: paramsOf(address.params),
-        query: queryOf(spec.query && address.query ? readParameters(address.query, 'query') : NOTHING),
+        query: queryOf(address.query),
         body: bodyOf(body),
       });
       await send(spec, reply, exchange);
@@ -49,23 +50,33 @@ export function createCarryOut(authenticate: Authenticate, reader: ClientReader)
   };
 }
 
-/** What nothing stands for is the same every time, and worked out once. */
-function parser(schema: z.ZodType | undefined, place: string): (value: unknown) => unknown {
-  if (schema === undefined) return () => NOTHING;
-  const ofNothing = schema.safeParse(NOTHING);
-  return (value) => {
-    const parsed = value === NOTHING ? ofNothing : schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    const faults = parsed.error.issues.flatMap((issue) => faultsOf(issue, issue.path));
-    throw new LatchkeyError('invalid_request', { detail: faults.map((fault) => place + fault).join('; ') });
-  };
+/** What an endpoint takes that declares none: nothing, by name. */
+const NO_QUERY = z.strictObject({});
+
+function queryReader({ query, body, unknownInput }: Endpoint): (text: string) => unknown {
+  if (unknownInput === 'ignored') return () => NOTHING;
+  const check = checkerOf(query ?? NO_QUERY, { name: 'query', elsewhere: namesOf(body, 'the body') });
+  return (text) => check(text === '' ? NOTHING : readParameters(text, 'query'));
 }
 
-/** A union says only that nothing fits; the faults inside the option that has the right type say what. */
-function faultsOf(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string[] {
-  const inner = issue.code === 'invalid_union' ? issue.errors.flat().filter((one) => one.path.length > 0) : [];
-  if (inner.length > 0) return inner.flatMap((one) => faultsOf(one, [...path, ...one.path]));
-  return [`${path.join('.') || 'body'}: ${issue.message}`];
+function bodyPlace({ query, bodyType }: Endpoint): Place {
+  return { name: 'body', isForm: bodyType === 'form', elsewhere: namesOf(query, 'the query') };
+}
+
+function namesOf(schema: z.ZodType | undefined, place: string): Readonly<Record<string, string>> {
+  const names = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+  return Object.fromEntries(names.map((name) => [name, place]));
+}
+
+/** What nothing stands for is the same every time, and worked out once. */
+function checkerOf(schema: z.ZodType | undefined, place: Place): (value: unknown) => unknown {
+  if (schema === undefined) return () => NOTHING;
+  const ofNothing = checkInput(schema, NOTHING, place);
+  return (value) => {
+    const checked = value === NOTHING ? ofNothing : checkInput(schema, value, place);
+    if ('data' in checked) return checked.data;
+    throw new LatchkeyError('invalid_request', { detail: checked.faults.join('; ') });
+  };
 }
 
 function send(spec: Endpoint, reply: Reply, exchange: Exchange): Promise<void> | void {

@@ -37,6 +37,11 @@ export type EndpointSpec<C extends CallerKind, P extends z.ZodType, Q extends z.
   readonly query?: Q;
   readonly body?: B;
   readonly bodyType?: 'json' | 'form';
+  /**
+   * Of what a proxy asks with the app's own query, what tools ask, and what RFCs describe: a query is not looked at, nor is a
+   * body that is not declared. Everywhere else an unknown name is 400, as it may be the misspelt one of a filter.
+   */
+  readonly unknownInput?: 'ignored';
   /** Where no body at all would pass for an empty one, and an empty one means much. */
   readonly bodyRequired?: boolean;
   /** Where bodies are bulk by nature; 16kb otherwise. */

@@ -28,7 +28,7 @@ const STREAM_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
-const eventsQuery = z.object({
+const eventsQuery = z.strictObject({
   from: z
     .string()
     .max(MAX_CURSOR_LENGTH)

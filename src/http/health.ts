@@ -21,6 +21,7 @@ export function healthEndpoints(readiness: Readiness): Endpoint[] {
       tag: 'operations',
       summary: 'Is the process alive? Says nothing of Redis',
       caller: 'none',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'Alive.', body: healthResult } },
       errors: [],
       handle: () => ({ status: 200, body: { status: readiness.isDraining() ? 'draining' : 'ok' } }),
@@ -32,6 +33,7 @@ export function healthEndpoints(readiness: Readiness): Endpoint[] {
       tag: 'operations',
       summary: 'Should traffic be sent here? 503 while Redis is out or the process drains',
       caller: 'none',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'Ready.', body: healthResult } },
       errors: ['overloaded'],
       async handle() {

@@ -21,6 +21,7 @@ export function introspectEndpoints(judge: Judge, signOut: SignOut, withReasons:
       hot: true,
       body: introspectForm,
       bodyType: 'form',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'A verdict, good or bad.', body: introspectionResult } },
       errors: [],
       async handle({ body }) {
@@ -37,6 +38,7 @@ export function introspectEndpoints(judge: Judge, signOut: SignOut, withReasons:
       caller: 'gateway',
       body: revokeForm,
       bodyType: 'form',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'It is not active now, whatever it was.' } },
       errors: [],
       async handle({ body }) {

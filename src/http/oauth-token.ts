@@ -23,6 +23,7 @@ export function oauthTokenEndpoints(refresh: Refresh, now: () => number): Endpoi
       hot: true,
       body: tokenForm,
       bodyType: 'form',
+      unknownInput: 'ignored',
       responses: {
         200: { description: 'The next pair.', body: oauthTokenResult },
         400: { description: 'RFC 6749 section 5.2; `error_description` is the reason.', body: oauthError },

@@ -46,7 +46,7 @@ export function openapiDocument(endpoints: readonly Endpoint[], version: string)
 const TAGS = [
   { name: 'apps', description: 'What apps call with the token they hold.' },
   { name: 'gateways', description: 'What proxies and gateways ask.' },
-  { name: 'admin', description: 'What admins do. All take `?tenant=`.' },
+  { name: 'admin', description: 'What admins do. Calls on users take `?tenant=`.' },
   { name: 'everybody', description: 'Public facts.' },
   { name: 'operations', description: 'For orchestrators.' },
 ];
@@ -90,7 +90,7 @@ const ERRORS_OF_ALL: readonly ErrorCode[] = ['internal', 'store_unavailable', 's
 
 /** Every code that an endpoint may answer with, by status. A token reason is always 401. */
 export function errorsByStatus(spec: Endpoint): Map<number, ErrorCode[]> {
-  const takesInput = spec.params !== undefined || spec.query !== undefined;
+  const takesInput = spec.unknownInput !== 'ignored' || spec.params !== undefined;
   const codes = new Set<ErrorCode>([
     ...spec.errors,
     ...ERRORS_OF_CALLER[spec.caller],
@@ -166,7 +166,7 @@ function shapeOf(schema: z.ZodType | undefined): [string, z.ZodType][] {
 function requestBodyOf(spec: Endpoint, body: z.ZodType, schemas: SchemaCollector): Json {
   const type = spec.bodyType === 'form' ? 'application/x-www-form-urlencoded' : 'application/json';
   return {
-    required: spec.bodyRequired === true || !body.safeParse({}).success,
+    required: spec.bodyRequired === true || !body.safeParse({}).success || body.meta()?.['required'] !== undefined,
     content: { [type]: { schema: schemas.add(body, 'input') } },
   };
 }

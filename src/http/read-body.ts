@@ -19,9 +19,9 @@ export const FORM = 'application/x-www-form-urlencoded';
 /** Resolves with what the body says; undefined when there was none. */
 export type ReadBody = (request: IncomingMessage, response: ServerResponse) => Promise<unknown>;
 
-/** Undefined for an endpoint that takes no body. */
-export function bodyReader({ body, bodyType, bodyLimit }: Endpoint): ReadBody | undefined {
-  if (body === undefined) return undefined;
+/** Undefined for an endpoint that does not look whether there is a body. */
+export function bodyReader({ body, bodyType, bodyLimit, unknownInput }: Endpoint): ReadBody | undefined {
+  if (body === undefined) return unknownInput === 'ignored' ? undefined : refuseBody;
   const type = bodyType === 'form' ? FORM : JSON_TYPE;
   const limitBytes = Number.parseInt(bodyLimit ?? BODY_LIMIT, 10) * 1024;
   const parse = type === FORM ? readForm : readJson;
@@ -37,6 +37,17 @@ export function bodyReader({ body, bodyType, bodyLimit }: Endpoint): ReadBody | 
     // Announced and then empty is none: `{}` may mean much.
     return bytes.length === 0 ? undefined : parse(textIn(bytes));
   };
+}
+
+/** A filter in the body of a call that has its filters in the query would be passed over. Empty chunks are no body. */
+async function refuseBody(request: IncomingMessage): Promise<undefined> {
+  if (!hasBody(request)) return;
+  const isDeclared = request.headers['content-length'] !== undefined || isInvitationAwaited(request);
+  const sent = isDeclared ? undefined : await bytesOf(request, 0).catch(() => undefined);
+  if (sent !== undefined) return;
+  throw new LatchkeyError('invalid_request', {
+    detail: 'body: none is taken here; what a call acts on stands in its path and query',
+  });
 }
 
 function unsupported(detail: string): LatchkeyError {

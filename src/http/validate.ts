@@ -18,6 +18,7 @@ export function validateEndpoints(judge: Judge): Endpoint[] {
       summary: 'Is this access token good? For auth_request, forwardAuth and ext_authz; any method',
       caller: 'bearer',
       hot: true,
+      unknownInput: 'ignored',
       params: z.object({
         tenant: expectedTenantSchema.default(DEFAULT_TENANT).describe('Expected tenant; `*` = any.'),
       }),

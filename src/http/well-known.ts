@@ -19,6 +19,7 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
       tag: 'everybody',
       summary: 'The public keys that access tokens are verified with',
       caller: 'none',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'A JWK set.', body: jwksResult } },
       errors: [],
       handle: () => ({ status: 200, headers: CACHE, body: keys.jwks }),
@@ -31,6 +32,7 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
       tag: 'everybody',
       summary: 'Where the endpoints are',
       caller: 'none',
+      unknownInput: 'ignored',
       responses: { 200: { description: 'Authorization server metadata.', body: metadataResult } },
       errors: [],
       handle: () => ({

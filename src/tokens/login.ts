@@ -5,7 +5,7 @@
 import { LatchkeyError } from '../contract/errors.ts';
 import { allows } from '../domain/policies/engine.ts';
 import type { Plan } from '../domain/plan.ts';
-import { ADMIN_PLATFORM, type Platform } from '../domain/platform.ts';
+import type { Platform } from '../domain/platform.ts';
 import { CAUSES, type Actor, type Cause, type TokenId, type UserKey } from '../domain/token.ts';
 import type { Credentials } from './credentials.ts';
 import { planLogin, secondsUntilLetIn } from './planning.ts';
@@ -113,8 +113,7 @@ export function createLogin({ store, signer, refreshTokens, credentials, throttl
 
   return {
     async withPassword(request, password) {
-      ruleBook.assertKnown(request.platform);
-      if (request.platform === ADMIN_PLATFORM) throw new LatchkeyError('platform_not_allowed');
+      ruleBook.assertForPassword(request.platform);
       const attempt = { user: request, address: request.ip, deviceId: request.deviceId };
       const [start, waits] = await Promise.all([store.snapshot(request), throttle.begin(attempt)]);
       assertAllowedToSomebody(request, start);

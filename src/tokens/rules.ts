@@ -3,11 +3,12 @@
  * Must not know how any of them is stored.
  */
 import { LatchkeyError } from '../contract/errors.ts';
+import { unknownValue } from '../contract/faults.ts';
 import type { Policy } from '../contract/policy.ts';
 import type { PolicyChoice, TenantConfig, TtlField } from '../contract/tenant-config.ts';
 import { checkPolicy } from '../domain/policies/check.ts';
-import { findPreset, presets } from '../domain/policies/presets.ts';
-import type { Platform, Platforms } from '../domain/platform.ts';
+import { findPreset, unknownPreset } from '../domain/policies/presets.ts';
+import { ADMIN_PLATFORM, type Platform, type Platforms } from '../domain/platform.ts';
 import { expiryOf, type Token } from '../domain/token.ts';
 import { UNREADABLE, type StoredPolicy, type StoredRules } from './stored-rules.ts';
 
@@ -65,8 +66,10 @@ export type RuleBook = {
   unreadableIn(tenant: StoredRules): readonly string[];
   /** What is wrong with a tenant's rules or a policy, in the light of this deployment's platforms and presets. */
   faultsOf(config: TenantConfig): readonly string[];
-  /** Throws `invalid_request` for a platform that this deployment does not have. */
-  assertKnown(platform: Platform): void;
+  /** Throws `invalid_request` for a platform that this deployment does not have; the message lists the valid ones. */
+  assertKnown(platform: Platform, member?: string): void;
+  /** The same for a login with a password: `platform_not_allowed` for the platform of admins. */
+  assertForPassword(platform: Platform): void;
   /** The policy that a choice names; throws a RangeError that lists the valid ones. */
   policyOf(choice: PolicyChoice): Policy;
 };
@@ -83,11 +86,7 @@ export function createRuleBook(base: BaseRules): RuleBook {
     if (typeof choice === 'string') {
       const preset = findPreset(choice, base.maxPerPlatform);
       if (preset !== undefined) return preset;
-      throw new RangeError(
-        `unknown policy "${choice}"; valid: ${presets(base.maxPerPlatform)
-          .map(({ name }) => name)
-          .join(', ')}`,
-      );
+      throw new RangeError(unknownPreset(choice));
     }
     const checked = checkPolicy(choice, platforms);
     if ('faults' in checked) throw new RangeError(checked.faults.join('; '));
@@ -133,9 +132,12 @@ export function createRuleBook(base: BaseRules): RuleBook {
   return {
     policyOf,
 
-    assertKnown(platform) {
-      if (platforms.has(platform)) return;
-      throw new LatchkeyError('invalid_request', { detail: `unknown platform; valid: ${platforms.names.join(', ')}` });
+    assertKnown: (platform, member = 'platform') => assertAmong(platforms.names, platform, member),
+
+    assertForPassword(platform) {
+      const others = platforms.names.filter((name) => name !== ADMIN_PLATFORM);
+      if (platform !== ADMIN_PLATFORM) return assertAmong(others, platform, 'platform');
+      throw new LatchkeyError('platform_not_allowed', { detail: 'only an admin can issue a token of this platform' });
     },
 
     rulesFor,
@@ -192,8 +194,7 @@ export function createRuleBook(base: BaseRules): RuleBook {
         faults.push(`policy: ${error instanceof Error ? error.message : ''}`);
       }
       for (const name of Object.keys(config.ttl?.platforms ?? {})) {
-        if (!platforms.has(name))
-          faults.push(`ttl.platforms: unknown platform "${name}"; valid: ${platforms.names.join(', ')}`);
+        if (!platforms.has(name)) faults.push(`ttl.platforms: ${unknownValue('platform', name, platforms.names)}`);
       }
       for (const platform of [undefined, ...Object.keys(config.ttl?.platforms ?? {})]) {
         if (ttlOf('accessSeconds', platform, config) > ttlOf('refreshSeconds', platform, config)) {
@@ -224,6 +225,11 @@ function unreadable(member: keyof TenantConfig): LatchkeyError {
 
 function shown(policy: StoredPolicy): PolicyChoice | null {
   return policy === UNREADABLE ? null : policy;
+}
+
+function assertAmong(valid: readonly Platform[], platform: Platform, member: string): void {
+  if (valid.includes(platform)) return;
+  throw new LatchkeyError('invalid_request', { detail: `${member}: ${unknownValue('platform', platform, valid)}` });
 }
 
 function offUnlessSet(own: unknown): { readonly value: unknown; readonly source: RuleSource } {

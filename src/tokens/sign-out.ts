@@ -2,6 +2,7 @@
  * Owns how tokens are ended on purpose: by their own user, by an admin, by a gateway. Must not know HTTP or Redis.
  */
 import { LatchkeyError } from '../contract/errors.ts';
+import { unknownValue } from '../contract/faults.ts';
 import type { Platform, PlatformClass, Platforms } from '../domain/platform.ts';
 import { CAUSES, isOutlived, type Actor, type Token, type TokenId, type UserKey } from '../domain/token.ts';
 import type { RefreshTokens } from './refresh-token.ts';
@@ -101,12 +102,13 @@ function revokeSelector(which: RevokeFilter, platforms: Platforms): Selector {
 /** The platforms that a filter names; `invalid_request` for an unknown name. */
 export function platformsOf(which: RevokeFilter, platforms: Platforms): readonly Platform[] {
   const { platform, class: platformClass } = which;
-  if (platform !== undefined && !platforms.has(platform)) {
-    throw new LatchkeyError('invalid_request', { detail: `unknown platform; valid: ${platforms.names.join(', ')}` });
-  }
-  if (platformClass !== undefined && !platforms.classes.includes(platformClass)) {
-    throw new LatchkeyError('invalid_request', { detail: `unknown class; valid: ${platforms.classes.join(', ')}` });
-  }
+  if (platform !== undefined) assertOneOf('platform', platform, platforms.names);
+  if (platformClass !== undefined) assertOneOf('class', platformClass, platforms.classes);
   const inClass = platformClass === undefined ? platforms.names : platforms.inClass(platformClass);
   return platform === undefined ? inClass : inClass.filter((name) => name === platform);
+}
+
+function assertOneOf(what: 'platform' | 'class', given: string, valid: readonly string[]): void {
+  if (valid.includes(given)) return;
+  throw new LatchkeyError('invalid_request', { detail: `query ${what}: ${unknownValue(what, given, valid)}` });
 }

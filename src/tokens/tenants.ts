@@ -71,7 +71,8 @@ export function createTenants({ tenants, users, store, ruleBook, webhookRule }: 
     async simulate(policy, on, incoming) {
       assertPolicy(policy);
       const given = 'tokens' in on ? on.tokens : [];
-      for (const { platform } of [incoming, ...given]) ruleBook.assertKnown(platform);
+      ruleBook.assertKnown(incoming.platform, 'login.platform');
+      given.forEach(({ platform }, index) => ruleBook.assertKnown(platform, `tokens.${index}.platform`));
       const state = 'user' in on ? await store.snapshot(on.user) : imagine(on.tokens, store.now());
       const rules = ruleBook.loginRulesFor(incoming.platform, state.tenantRules, policy);
       if (!allows(rules.policy, incoming.platform, rules.platforms)) throw new LatchkeyError('platform_not_allowed');

@@ -12,6 +12,7 @@ import { readText } from './markdown.ts';
 type Response = {
   content?: Record<string, { schema: { allOf?: [unknown, { properties: { code: { enum: string[] } } }] } }>;
 };
+type RequestBody = { required: boolean; content: Record<string, { schema: { required: string[] } }> };
 type Document = {
   paths: Record<string, Record<string, { responses: Record<string, Response> }>>;
   components: { schemas: { Problem: { properties: { code: { enum: string[] } } } } };
@@ -40,6 +41,52 @@ describe('openapi.yaml', () => {
       const allowed = [ERRORS[code as ErrorCode].status, ...(isReason(code) ? [401] : [])];
       expect({ code, wrong: [...statuses].filter((status) => !allowed.includes(status)) }).toEqual({ code, wrong: [] });
     }
+  });
+});
+
+describe('F37 openapi.yaml, as generators of other languages read it', () => {
+  /** Every value under a name, wherever it stands. */
+  const valuesOf = (name: string, value: unknown): unknown[] => {
+    if (typeof value !== 'object' || value === null) return [];
+    return Object.entries(value).flatMap(([key, part]) => [...(key === name ? [part] : []), ...valuesOf(name, part)]);
+  };
+  const patterns = [...new Set(valuesOf('pattern', document))] as string[];
+
+  it.each(patterns)('%s compiles in Python and Go too', (pattern) => {
+    expect(() => new RegExp(pattern, 'u')).not.toThrow();
+    // Neither knows \u; Python knows no \p, and Go (RE2) no look-around and no back-reference.
+    expect(pattern).not.toMatch(/\\[pPuUkB1-9]|\(\?(?!:)/);
+    for (const [, most] of pattern.matchAll(/\{\d*,?(\d+)\}/g)) expect(Number(most)).toBeLessThanOrEqual(1000);
+  });
+
+  it('refuses the control characters that the service refuses', () => {
+    const bounded = patterns.filter((pattern) => pattern.endsWith('{1,128}$'));
+    expect(bounded).toHaveLength(1);
+    const id = new RegExp(bounded[0] ?? '', 'u');
+    for (const bad of ['', 'a\u0000', 'a\u0085', 'a\r\nb', '\u007F', 'x'.repeat(129)]) expect(id.test(bad)).toBe(false);
+    for (const good of ['a', '☃', '🦊'.repeat(128), 'é ü']) expect(id.test(good)).toBe(true);
+  });
+
+  it('says what the refresh grant needs', () => {
+    const operations = document.paths['/token'] as unknown as Record<string, { requestBody: RequestBody }>;
+    const requestBody = operations['post']?.requestBody;
+    expect(requestBody?.required).toBe(true);
+    expect(requestBody?.content['application/x-www-form-urlencoded']?.schema.required).toEqual([
+      'grant_type',
+      'refresh_token',
+    ]);
+  });
+
+  it('says where a text is a URI', () => {
+    const schemas = document.components.schemas as unknown as Record<string, { properties: Record<string, object> }>;
+    const uris = [
+      schemas['Webhook']?.properties['url'],
+      schemas['WebhookState']?.properties['url'],
+      ...['issuer', 'jwks_uri', 'token_endpoint', 'introspection_endpoint', 'revocation_endpoint'].map(
+        (name) => schemas['AuthorizationServerMetadata']?.properties[name],
+      ),
+    ];
+    for (const uri of uris) expect(uri).toMatchObject({ type: 'string', format: 'uri' });
   });
 });
 

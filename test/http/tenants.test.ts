@@ -106,7 +106,7 @@ describe('what may be written', () => {
     [
       'an unknown name',
       'single-devices',
-      /unknown policy "single-devices"; valid: no-kick, .*single-device,.*sa-token/,
+      /unknown policy "single-devices" \(did you mean single-device\?\); valid: no-kick, .*single-device,.*sa-token/,
     ],
     ['an unknown number', '3', /unknown policy "3"; valid: no-kick/],
     ['a maximum out of range', { name: 'own', limits: [{ ...limit, max: 101 }] }, /policy\.limits\.0\.max: /],

@@ -2,6 +2,7 @@
  * Owns whether a written policy makes sense on this deployment's platforms.
  * Must not know where the policy came from: settings and admin calls ask the same question.
  */
+import { checkInput, unknownValue } from '../../contract/faults.ts';
 import { policySchema, type Policy } from '../../contract/policy.ts';
 import { ADMIN_PLATFORM, type Platforms } from '../platform.ts';
 import { allows } from './engine.ts';
@@ -10,11 +11,9 @@ export type PolicyCheck = { readonly policy: Policy } | { readonly faults: reado
 
 /** Reads a policy from unknown data; every fault at once, each naming the valid values where there is a list. */
 export function checkPolicy(data: unknown, platforms: Platforms): PolicyCheck {
-  const parsed = policySchema.safeParse(data);
-  if (!parsed.success) {
-    return { faults: parsed.error.issues.map((fault) => `${fault.path.join('.') || 'policy'}: ${fault.message}`) };
-  }
-  const policy = parsed.data;
+  const checked = checkInput(policySchema, data, { name: 'policy' });
+  if ('faults' in checked) return checked;
+  const policy = checked.data;
   const faults = policy.limits.flatMap(({ match }, index) => [
     ...unknownNames(`limits.${index}.match`, 'platform', [match.platforms, match.notPlatforms], platforms.names),
     ...unknownNames(`limits.${index}.match`, 'class', [match.classes, match.notClasses], platforms.classes),
@@ -34,5 +33,5 @@ function unknownNames(
   return lists
     .flatMap((list) => list ?? [])
     .filter((name) => !valid.includes(name))
-    .map((name) => `${place}: unknown ${what} "${name}"; valid: ${valid.join(', ')}`);
+    .map((name) => `${place}: ${unknownValue(what, name, valid)}`);
 }

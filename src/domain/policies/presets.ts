@@ -2,6 +2,7 @@
  * Owns the policies that come with Latchkey, one row each. A new one is a row here and rows in its test table.
  * Must not know the engine.
  */
+import { unknownValue } from '../../contract/faults.ts';
 import type { Limit, Policy } from '../../contract/policy.ts';
 
 /** Default of MAX_PER_PLATFORM. */
@@ -87,4 +88,15 @@ export const OPENIM_ALIASES: Readonly<Record<string, string>> = {
 export function findPreset(nameOrNumber: string, maxPerPlatform: number): Policy | undefined {
   const name = OPENIM_ALIASES[nameOrNumber] ?? nameOrNumber;
   return presets(maxPerPlatform).find((policy) => policy.name === name);
+}
+
+/**
+ * What a message says of a text that is no policy.
+ *
+ * @param further what is valid there beside names and numbers
+ */
+export function unknownPreset(given: string, ...further: readonly string[]): string {
+  const names = presets(DEFAULT_MAX_PER_PLATFORM).map(({ name }) => name);
+  const others = [`an OpenIM number (${Object.keys(OPENIM_ALIASES).join(', ')})`, ...further];
+  return unknownValue('policy', given, [...names, ...others.slice(0, -1), `or ${others.at(-1)}`]);
 }
