@@ -19,6 +19,12 @@ const ALL_NETWORKS_FACTOR = 10;
 export function createAttemptStore({ redis, keys, clock, run }: UserScope, settings: ThrottleSettings): AttemptStore {
   const { lockMs, longestLockMs, memoryMs, windowMs, userFailures, addressFailures } = settings;
 
+  /** @param strangers kinds of lock that keep strangers out: what they refuse is not counted */
+  async function count(key: string, limit: number, strangers: string[], ...kinds: string[]): Promise<number[]> {
+    const all = [...strangers, ...kinds];
+    return (await run(() => redis.countAttempt(key, limit, windowMs, '', strangers.length, ...all)))[2];
+  }
+
   /** @param kinds kind, number of its failure that locks first, kind, number, …; 0 = off */
   async function fail(key: string, firstToLock: number, ...kinds: (string | number)[]): Promise<number> {
     if (firstToLock === 0) return 0;
@@ -28,20 +34,24 @@ export function createAttemptStore({ redis, keys, clock, run }: UserScope, setti
   return {
     async begin({ user, address, deviceId }) {
       const network = networkOf(address);
-      const kinds = [STRANGER, NETWORK + network, deviceKind(deviceId)];
+      const strangers = [STRANGER, NETWORK + network];
       const [ofUser, ofAddress] = await Promise.all([
-        run(() => redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, '', ...kinds)),
-        run(() => redis.countAttempt(keys.addressAttempts(network), settings.addressLogins, windowMs, '', STRANGER)),
+        count(keys.attempts(user), settings.userLogins, strangers, deviceKind(deviceId)),
+        count(keys.addressAttempts(network), settings.addressLogins, [STRANGER]),
       ]);
-      const [userRate = 0, userLock = 0, networkLock = 0, deviceLock = 0] = ofUser[2];
-      const [addressRate = 0, addressLock = 0] = ofAddress[2];
+      const [userRate = 0, userLock = 0, networkLock = 0, deviceLock = 0] = ofUser;
+      const [addressRate = 0, addressLock = 0] = ofAddress;
+      const wasCounted = settings.userLogins > 0 && Math.max(userRate, userLock, networkLock) === 0;
+      // Who is kept out by address must not use up the rate of whomever it names.
+      if (wasCounted && Math.max(addressRate, addressLock) > 0)
+        await run(() => redis.uncountAttempt(keys.attempts(user)));
       const rate = Math.max(userRate, addressRate);
       return { rate, user: userLock, userHere: networkLock, address: addressLock, device: deviceLock };
     },
 
     async beginKnown({ user, deviceId }) {
       const whose = `:${deviceKind(deviceId)}`;
-      const reply = await run(() => redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, whose));
+      const reply = await run(() => redis.countAttempt(keys.attempts(user), settings.userLogins, windowMs, whose, 0));
       return reply[2][0] ?? 0;
     },
 

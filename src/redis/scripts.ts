@@ -112,11 +112,12 @@ declare module 'ioredis' {
       ...args: [list: string, tenant: string, writerMs: number]
     ): Result<['FORGOTTEN' | 'KEPT', number], Context>;
     countAttempt(
-      ...args: [key: string, limit: number, windowMs: number, whose: string, ...kinds: string[]]
+      ...args: [key: string, limit: number, windowMs: number, whose: string, keepOut: number, ...kinds: string[]]
     ): Result<['ALLOWED', number, number[]], Context>;
     countFailure(
       ...args: [key: string, firstMs: number, longestMs: number, memoryMs: number, ...kinds: (string | number)[]]
     ): Result<['COUNTED', number, number], Context>;
+    uncountAttempt(...args: [key: string]): Result<['UNCOUNTED', number], Context>;
     liftLocks(...args: [key: string]): Result<['LIFTED', number, Flat], Context>;
     renewHash(...args: [user: string, from: string, to: string]): Result<['RENEWED' | 'KEPT', number], Context>;
     listUsers(
@@ -189,6 +190,7 @@ const SCRIPTS = [
   { command: 'releaseWebhook', file: 'release-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'forgetWebhook', file: 'forget-webhook', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'countAttempt', file: 'count-attempt', heads: BASE, keys: 1, flags: '' },
+  { command: 'uncountAttempt', file: 'uncount-attempt', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'countFailure', file: 'count-failure', heads: BASE, keys: 1, flags: '' },
   { command: 'liftLocks', file: 'lift-locks', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
 ] as const;

@@ -234,7 +234,7 @@ export type Lock = {
 export type Attempt = { readonly user: UserKey; readonly address: string; readonly deviceId: string };
 
 export type AttemptStore = {
-  /** Counts an attempt against the rates; one round trip. */
+  /** Counts an attempt against the rates, unless a lock or a rate refuses it; one round trip. */
   begin(attempt: Attempt): Promise<AttemptWaits>;
   /** Counts an attempt of a known device against a rate of its own: ms to wait; one round trip. */
   beginKnown(attempt: Attempt): Promise<number>;

@@ -21,9 +21,10 @@ export function createThrottle(attempts: AttemptStore): Throttle {
     begin: (attempt) => attempts.begin(attempt),
 
     async assertFree(attempt, { rate, user, userHere, address, device }, isKnownDevice) {
-      // Strangers may have used up the common rate: a known device then goes by its own, a round trip more.
-      const ownRate = isKnownDevice && rate > 0 ? await attempts.beginKnown(attempt) : rate;
-      const waitMs = Math.max(ownRate, ...(isKnownDevice ? [device] : [user, userHere, address]));
+      const ofStrangers = Math.max(rate, user, userHere, address);
+      // A known device goes by its own rate where a stranger would have to wait, a round trip more.
+      const ofRate = isKnownDevice && ofStrangers > 0 ? await attempts.beginKnown(attempt) : 0;
+      const waitMs = isKnownDevice ? Math.max(ofRate, device) : ofStrangers;
       if (waitMs > 0) throw tooManyAttempts(waitMs);
     },
 

@@ -24,10 +24,10 @@ async function newUser(): Promise<string> {
   return userId;
 }
 
-async function loginFrom(from: string, userId: string, body: LoginBody = {}): Promise<string> {
+async function loginFrom(from: string, userId: string, body: LoginBody = {}, on = service): Promise<string> {
   counter += 1;
   const login = { userId, password: PASSWORD, platform: 'ios', deviceId: `device-${counter}`, ...body };
-  const answer = await service.api.post('/login').set('X-Forwarded-For', from).send(login);
+  const answer = await on.api.post('/login').set('X-Forwarded-For', from).send(login);
   return `${answer.status} ${answer.body.code ?? ''}`.trim();
 }
 
@@ -65,6 +65,23 @@ describe('F38 strangers lock a user for their own network first', () => {
     for (const from of networks) expect([from, await guess(from, userId)]).toEqual([from, WRONG]);
     expect(await loginFrom('203.0.113.1', userId)).toBe(LOCKED);
     expect(await locksOf(userId)).toEqual([{ by: 'all_networks', until: expect.any(String), failures: 20 }]);
+  });
+
+  it.each([
+    ['locked for this user', '2', '0'],
+    ['locked for all', '0', '2'],
+  ])('whoever is %s cannot use up the attempts of the owner', async (_what, ofUser, ofAddress) => {
+    const env = { TRUST_PROXY: '1', THROTTLE_USER_FAILURES: ofUser, THROTTLE_ADDRESS_FAILURES: ofAddress };
+    const strict = await startService({ env: { ...env, THROTTLE_USER_LOGINS: '4', THROTTLE_WINDOW_SECONDS: '3600' } });
+    const userId = newName();
+    await createUser(strict, userId);
+    const answers: string[] = [];
+    for (let tries = 0; tries < 8; tries += 1)
+      answers.push(await loginFrom('192.0.2.1', userId, { password: 'wrong' }, strict));
+    expect(answers).toEqual([WRONG, WRONG, ...Array<string>(6).fill(LOCKED)]);
+    expect(await loginFrom('192.0.2.2', userId, {}, strict)).toBe('200');
+    expect(await loginFrom('192.0.2.2', userId, {}, strict)).toBe('200');
+    expect(await loginFrom('192.0.2.2', userId, {}, strict)).toBe(LOCKED);
   });
 
   it('networks whose failures are forgotten leave nothing behind', async () => {
