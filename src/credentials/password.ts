@@ -3,6 +3,7 @@
  * Must not know users. An unknown user costs as much time as a wrong password.
  */
 import { hash, verify, type Options } from '@node-rs/argon2';
+import { LatchkeyError } from '../contract/errors.ts';
 import { createFairTurns } from './fair-turns.ts';
 
 /** OWASP's second recommended setting for argon2id: 19 MiB, 2 passes, 1 lane. */
@@ -32,8 +33,13 @@ export function createPasswords(maxWaiting = MAX_WAITING): Passwords {
     hash: (password, lines = OF_ADMINS) => inTurn(lines, () => hash(password, ARGON2ID)),
     async matches(stored, password, lines = OF_ADMINS) {
       const against = stored ?? (await decoy);
-      const right = await inTurn(lines, () => verify(against, password));
+      const right = await inTurn(lines, () => verify(against, password).catch(unreadable));
       return right && stored !== undefined;
     },
   };
+}
+
+/** A hash of a form that only a later version knows: neither right nor wrong. */
+function unreadable(cause: unknown): never {
+  throw new LatchkeyError('store_unreadable', { cause });
 }

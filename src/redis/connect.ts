@@ -156,6 +156,8 @@ export function answerOf<T>(call: Promise<T>): Promise<T> {
 
 function outageOf(error: unknown): unknown {
   const isReply = error instanceof Error && error.name === 'ReplyError';
+  // Under this name another version keeps something else.
+  if (isReply && error.message.startsWith('WRONGTYPE')) return new LatchkeyError('store_unreadable', { cause: error });
   if (isReply && !OUTAGE_REPLY.test(error.message)) return error;
   return new LatchkeyError('store_unavailable', { cause: error });
 }

@@ -37,6 +37,7 @@ import {
 import { answerOf } from './connect.ts';
 import { readHistoryEntry } from './event-codec.ts';
 import { planWrites } from './plan-writes.ts';
+import { unlessUnreadable } from '../tokens/stored-rules.ts';
 import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** Tries of one update before the caller is told to come back later. */
@@ -231,7 +232,9 @@ export function createTokenStore(
       return { kind: 'reused' };
     },
 
-    lease: (changes) => Promise.all(changes.map(renewLease)),
+    lease: (changes) =>
+      // What cannot be read of one token is no fault of the others.
+      Promise.all(changes.map((change) => unlessUnreadable(renewLease(change), { renewed: false, unreadable: true }))),
 
     touch(user, tokenId) {
       run(() => redis.touchToken(...keysOf(user), ...contextOf(user), tokenId)).catch(onTouchFailed);

@@ -209,11 +209,27 @@ describe('F21 rules whose values this version does not understand', () => {
       tokens.push({ tenant, userId: 'ada', tokenId: body.token.tokenId, connectionId: 'c1' });
     }
     await store(grown, { presence: { ...presence, online: 'any' }, policy: 'next-preset' });
-    await store(bad, { presence: 'on' });
     const [badToken] = tokens as { readonly tokenId: string }[];
-    for (const release of [false, true]) {
-      const { status, body } = await service.api.post('/presence').set(asGateway).send({ tokens, release });
-      expect([status, body]).toEqual([200, { renewed: 2, refused: [], unreadable: [badToken?.tokenId] }]);
+    const spoiled = [
+      () => store(bad, { presence: 'on' }),
+      // Another kind of value under the same name.
+      async () => {
+        await service.redis.del(service.keys.tenant(bad));
+        await service.redis.set(service.keys.tenant(bad), '{}');
+      },
+      async () => {
+        await service.redis.del(service.keys.tenant(bad), service.keys.tokens({ tenant: bad, userId: 'ada' }));
+        await service.redis.set(service.keys.tokens({ tenant: bad, userId: 'ada' }), '{}');
+      },
+    ];
+    for (const spoil of spoiled) {
+      await spoil();
+      for (const connectionId of ['c1', 'c2']) {
+        const renewed = tokens.map((token) => ({ ...token, connectionId }));
+        const { status, body } = await service.api.post('/presence').set(asGateway).send({ tokens: renewed });
+        expect([status, body]).toEqual([200, { renewed: 2, refused: [], unreadable: [badToken?.tokenId] }]);
+      }
+      expect(wordOf(await signIn(bad))).toBe('503 store_unreadable');
     }
   });
 });

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
+  PASSWORD,
   asAdmin,
   asGateway,
   createUser,
@@ -199,6 +200,17 @@ describe('F21 a user as the next version writes it', () => {
     expect(lifted.status).toBe(200);
     expect((await login(service, 'grown')).status).toBe(200);
     expect(await service.redis.hget(key, 'mfa')).toBe('x');
+  });
+
+  it('a password that only the next version can check is neither right nor wrong', async () => {
+    await createUser(service, 'hashed');
+    const key = service.keys.user({ tenant: 'default', userId: 'hashed' });
+    await service.redis.hset(key, 'password', '$scrypt$ln=17,r=8,p=1$c2FsdA$aGFzaA');
+    const answer = await login(service, 'hashed');
+    expect([answer.status, answer.body.code]).toEqual([503, 'store_unreadable']);
+    const changed = await service.api.patch('/admin/users/hashed').set(asAdmin).send({ password: PASSWORD });
+    expect(changed.status).toBe(200);
+    expect((await login(service, 'hashed')).status).toBe(200);
   });
 });
 

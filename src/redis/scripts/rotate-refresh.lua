@@ -40,7 +40,7 @@ local signed = math.min(tonumber(ARGV[9]), math.floor(last / 1000) * 1000)
 renewal[2] = integer(math.max(signed, latest))
 redis.call('HSET', TOKENS, id .. ':r', table.concat(renewal, US), id .. ':s', NOW_TEXT .. added(seen, 1))
 if signed < latest then
-  redis.call('HSET', TOKENS, id .. ':a', integer(signed))
+  redis.call('HSET', TOKENS, id .. ':a', integer(signed) .. added(last_signed, 1))
 elseif last_signed then
   redis.call('HDEL', TOKENS, id .. ':a')
 end
