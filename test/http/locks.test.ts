@@ -67,6 +67,15 @@ describe('F38 strangers lock a user for their own network first', () => {
     expect(await locksOf(userId)).toEqual([{ by: 'all_networks', until: expect.any(String), failures: 20 }]);
   });
 
+  it('a burst that one network sends at once is not one from everywhere', async () => {
+    const userId = await newUser();
+    const guessed = { user: { tenant: 'default', userId }, address: '192.0.2.1', deviceId: 'any' };
+    // All of them were let through before the first had failed.
+    await Promise.all(Array.from({ length: 30 }, () => service.attempts.fail(guessed, false)));
+    expect(await loginFrom('192.0.2.2', userId)).toBe('200');
+    expect(await locksOf(userId)).toMatchObject([{ by: 'network', network: '192.0.2.1' }]);
+  });
+
   it.each([
     ['locked for this user', '2', '0'],
     ['locked for all', '0', '2'],

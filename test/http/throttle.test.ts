@@ -395,8 +395,8 @@ describe('T15 locks are temporary, growing and bounded, never permanent', () => 
     const { attempts } = await attemptsWith({ longestLockMs: 1500 });
     const locks = await failTimes(1000, () => attempts.fail(attempt, false));
     expect(Math.max(...locks)).toBe(1500);
-    expect((await attempts.begin(attempt)).user).toBeGreaterThan(0);
-    await until('the lock has ended', async () => (await attempts.begin(attempt)).user === 0);
+    expect((await attempts.begin(attempt)).userHere).toBeGreaterThan(0);
+    await until('the lock has ended', async () => (await attempts.begin(attempt)).userHere === 0);
   });
 
   it('what is longer ago than the memory is forgotten', async () => {

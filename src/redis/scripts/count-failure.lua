@@ -1,4 +1,6 @@
 -- Counts a failed password, once for each kind. One locks, and each after it for twice as long as the one before, up to a limit.
+-- The first kind is the narrowest. What was under way when its lock began is counted by it alone, so that a burst that one
+-- network sends at once does not lock all of them.
 --
 -- Input  KEYS 1 the subject's counters (count-attempt.lua)
 --        ARGV 1 first lock (ms), 2 longest lock (ms), 3 how long a failure is remembered (ms),
@@ -34,7 +36,8 @@ local function count(kind, first_to_lock)
 end
 
 if redis.call('HLEN', KEYS[1]) > MANY_FIELDS then forget_old() end
+local was_locked = tonumber(redis.call('HGET', KEYS[1], 'l:' .. ARGV[4]) or '0') > NOW
 local longest = 0
-for i = 4, #ARGV, 2 do longest = math.max(longest, count(ARGV[i], tonumber(ARGV[i + 1]))) end
+for i = 4, was_locked and 4 or #ARGV, 2 do longest = math.max(longest, count(ARGV[i], tonumber(ARGV[i + 1]))) end
 keep_until(KEYS[1], NOW + math.max(memory_ms, longest))
 return { 'COUNTED', NOW, longest }
