@@ -28,18 +28,18 @@ export const expectedTenantSchema = id;
 
 export const userIdSchema = id;
 
-export const tokenIdSchema = expecting(
-  'a token id: 1-64 of letters, digits, "_" and "-"',
-  z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
-);
+export const TOKEN_ID = /^[A-Za-z0-9_-]{1,64}$/;
+export const tokenIdSchema = expecting('a token id: 1-64 of letters, digits, "_" and "-"', z.string().regex(TOKEN_ID));
 
 const BUILT_IN = 'built in: ios, android, windows, macos, web, miniweb, linux, android-pad, ipad, harmonyos';
-const NAME_PATTERN = '^[a-z0-9][a-z0-9-]{0,31}$';
+export const PLATFORM_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 // Wider than names are: of one that is merely unknown the deployment can say which it has (tokens/rules.ts).
-const platformName = expecting(`the name of a platform (${BUILT_IN})`, text(1, 32)).meta({ pattern: NAME_PATTERN });
+const platformName = expecting(`the name of a platform (${BUILT_IN})`, text(1, 32)).meta({
+  pattern: PLATFORM_NAME.source,
+});
 const className = expecting('the name of a class of platforms, such as mobile or desktop', text(1, 32)).meta({
-  pattern: NAME_PATTERN,
+  pattern: PLATFORM_NAME.source,
 });
 
 const reason = text(1, 128);

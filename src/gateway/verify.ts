@@ -2,6 +2,7 @@
  * Owns whether an access token is one of Latchkey's and in time: signature and claims, not whether it was ended.
  */
 import { errors, jwtVerify, type CryptoKey, type JWTPayload } from 'jose';
+import { isCompactJws } from '../contract/compact-jws.ts';
 import { ALGORITHMS, type KeySet } from './key-set.ts';
 import { ANY_TENANT, type Settings } from './options.ts';
 import type { Claims, TokenReason } from './types.ts';
@@ -9,6 +10,9 @@ import type { Claims, TokenReason } from './types.ts';
 /** RFC 9068 section 2.1, in the short form of the header. */
 const TYPE = 'at+jwt';
 const TEXT_CLAIMS = ['iss', 'sub', 'client_id', 'jti', 'sid', 'tenant', 'platform', 'device_id'] as const;
+
+/** The last second of the year 9999. */
+const LAST_SECOND = 253_402_300_799;
 
 /** @param now Latchkey's time, ms */
 export type Verify = (token: string, now: number) => Promise<Claims | TokenReason>;
@@ -21,6 +25,7 @@ export function createVerify(keys: KeySet, { issuer, audience, tenant }: Setting
     return key instanceof Promise ? key.then(orThrow) : orThrow(key);
   };
   return async (token, now) => {
+    if (!isCompactJws(token)) return 'token_malformed';
     try {
       const currentDate = new Date(now);
       const { payload } = await jwtVerify(token, keyOf, { issuer, audience, typ: TYPE, algorithms, currentDate });
@@ -38,8 +43,17 @@ function orThrow(key: CryptoKey | undefined): CryptoKey {
 }
 
 export function isClaims(payload: JWTPayload | Readonly<Record<string, unknown>>): payload is Claims & JWTPayload {
-  const numbers = typeof payload['iat'] === 'number' && typeof payload['exp'] === 'number';
-  return numbers && TEXT_CLAIMS.every((name) => typeof payload[name] === 'string');
+  return isSeconds(payload['iat']) && isSeconds(payload['exp']) && TEXT_CLAIMS.every((name) => isText(payload[name]));
+}
+
+/** Not beyond what a date and a timer can have. */
+function isSeconds(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= LAST_SECOND;
+}
+
+/** One that can stand in a header and in a log. */
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && !/[\p{Cc}\p{Cs}]/u.test(value);
 }
 
 /** Every fault of a token is a reason; anything else is trouble, and thrown on. */

@@ -18,7 +18,7 @@ export type Caller<C extends CallerKind> = C extends 'app'
   : C extends 'optional-app'
     ? OptionalApp
     : C extends 'bearer'
-      ? { readonly accessToken: string | undefined }
+      ? { readonly accessToken: string }
       : Readonly<Record<string, never>>;
 
 /** Of an app that may show who it is in another way too. */
@@ -38,7 +38,7 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
   const [ofAdmin, ofGateway] = [digestOf(adminKey), digestOf(gatewayKey)];
 
   async function tokenOf(request: IncomingMessage): Promise<Token> {
-    const verdict = await judge(bearerIn(authorizationOf(request)), ANY_TENANT);
+    const verdict = await judge(bearerOf(authorizationOf(request)), ANY_TENANT);
     if (!verdict.active) throw refusalOf(verdict);
     return verdict.token;
   }
@@ -47,7 +47,7 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     const value = authorizationOf(request);
     if (value === undefined) return {};
     const accessToken = readBearer(value);
-    if (accessToken === undefined) return { refusal: new LatchkeyError('token_malformed') };
+    if (accessToken === undefined) return { refusal: noBearer('token_malformed') };
     const verdict = await judge(accessToken, ANY_TENANT);
     if (verdict.active) return { token: verdict.token };
     return { refusal: refusalOf(verdict), ...(verdict.outlived && { outlived: verdict.outlived }) };
@@ -60,20 +60,19 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
     // Proxies know 401 and 403 only, so here even two headers are a token that is no good.
     bearer: (request) => {
       const values = valuesOf(request, AUTHORIZATION);
-      if (values.length > 1) throw new LatchkeyError('token_malformed');
-      return { accessToken: bearerIn(values[0]) };
+      if (values.length > 1) throw noBearer('token_malformed');
+      return { accessToken: bearerOf(values[0]) };
     },
     gateway: (request) => {
       const given = digestOf(keyOf(request));
-      if (!timingSafeEqual(given, ofGateway) && !timingSafeEqual(given, ofAdmin))
-        throw new LatchkeyError('unauthorized');
+      if (!timingSafeEqual(given, ofGateway) && !timingSafeEqual(given, ofAdmin)) throw noKey('GATEWAY_API_KEY');
       return {};
     },
     admin: (request) => {
       const given = digestOf(keyOf(request));
       if (timingSafeEqual(given, ofGateway))
         throw new LatchkeyError('forbidden', { detail: 'this call needs the admin key' });
-      if (!timingSafeEqual(given, ofAdmin)) throw new LatchkeyError('unauthorized');
+      if (!timingSafeEqual(given, ofAdmin)) throw noKey('ADMIN_API_KEY');
       return {};
     },
   };
@@ -90,11 +89,22 @@ function authorizationOf(request: IncomingMessage): string | undefined {
 }
 
 /** RFC 6750 section 2.1. */
-function bearerIn(value: string | undefined): string | undefined {
-  if (value === undefined) return undefined;
+function bearerOf(value: string | undefined): string {
+  if (value === undefined) throw noBearer('token_missing');
   const token = readBearer(value);
-  if (token === undefined) throw new LatchkeyError('token_malformed');
+  if (token === undefined) throw noBearer('token_malformed');
   return token;
+}
+
+function noBearer(code: 'token_missing' | 'token_malformed'): LatchkeyError {
+  return new LatchkeyError(code, { detail: 'expected one header "Authorization: Bearer <access token>"' });
+}
+
+/** The same whatever was wrong: a header that is not there, of another kind or name, or another key. */
+function noKey(setting: string): LatchkeyError {
+  return new LatchkeyError('unauthorized', {
+    detail: `expected "Authorization: Bearer <${setting}>", or HTTP Basic with any client id and the key as secret`,
+  });
 }
 
 function readBearer(value: string): string | undefined {

@@ -17,6 +17,8 @@ import { tokenPairView } from './token-pair.ts';
 /** A refresh token in the body is always there, good or not. */
 const REFUSALS = TOKEN_REASONS.filter((reason) => reason !== 'token_missing');
 
+const NOTHING_TO_SIGN_OUT = 'expected "Authorization: Bearer <access token>", or refreshToken in the body';
+
 export function ownTokenEndpoints(
   refresh: Refresh,
   signOut: SignOut,
@@ -56,7 +58,7 @@ export function ownTokenEndpoints(
         const { refreshToken, scope } = body;
         const { token, outlived, refusal } = caller;
         const owner = token ?? (refreshToken === undefined ? outlived : await signOut.ownerOf(refreshToken));
-        if (!owner) throw refusal ?? new LatchkeyError('token_missing');
+        if (!owner) throw refusal ?? new LatchkeyError('token_missing', { detail: NOTHING_TO_SIGN_OUT });
         return { status: 200, body: { count: await signOut.logout(owner, scope) } };
       },
     }),

@@ -2,8 +2,8 @@
  * Owns /validate, the question that reverse proxies ask of every request: 200 with who it is, 401 with why not.
  */
 import { z } from 'zod';
+import type { AccessClaims } from '../contract/access-claims.ts';
 import { DEFAULT_TENANT, expectedTenantSchema } from '../contract/messages.ts';
-import type { AccessClaims } from '../tokens/signer.ts';
 import { refusalOf, type Judge } from '../tokens/verdict.ts';
 import { endpoint, type Endpoint } from './endpoint.ts';
 

@@ -5,6 +5,7 @@
  * same generation always has the same text. Must not know the store or which generation is in force.
  */
 import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
+import { TOKEN_ID } from '../contract/messages.ts';
 import type { Token, TokenId, UserKey } from '../domain/token.ts';
 import { randomText } from './random-text.ts';
 
@@ -57,7 +58,9 @@ export function createRefreshTokens(secret: string): RefreshTokens {
       if (!Array.isArray(parts) || parts.length !== 4) return undefined;
       const [tenant, userId, tokenId, generation] = parts as unknown[];
       const texts = [tenant, userId, tokenId].every((part) => typeof part === 'string' && part.isWellFormed());
-      if (!texts || !Number.isSafeInteger(generation) || Number(generation) < 1) return undefined;
+      // Before the MAC is checked nothing but a token is looked up by what a text says of itself.
+      if (!texts || !TOKEN_ID.test(String(tokenId))) return undefined;
+      if (!Number.isSafeInteger(generation) || Number(generation) < 1) return undefined;
       return { tenant, userId, tokenId, generation, ...(end && { expiresAt: Number(end) }) } as RefreshLocator;
     },
 

@@ -92,7 +92,11 @@ export async function findByRefreshToken(
   text: string,
 ): Promise<{ token: Token; locator: RefreshLocator }> {
   const locator = refreshTokens.locate(text);
-  if (locator === undefined) throw new LatchkeyError('token_malformed');
+  if (locator === undefined) {
+    throw new LatchkeyError('token_malformed', {
+      detail: 'expected a refresh token, as a login or a refresh answers it',
+    });
+  }
   const user = { tenant: locator.tenant, userId: locator.userId };
   const token = await store.find(user, locator.tokenId);
   if (token === undefined) {

@@ -3,26 +3,12 @@
  * Must not know whether the token is still good (verdict.ts) or where it is stored.
  */
 import { randomUUID } from 'node:crypto';
+import type { AccessClaims } from '../contract/access-claims.ts';
 import type { Token } from '../domain/token.ts';
 import type { Signing } from './signing.ts';
 
 /** Media type of RFC 9068 section 2.1, in the short form of the header. */
 export const ACCESS_TOKEN_TYPE = 'at+jwt';
-
-/** Claims of an access token: RFC 9068 section 2.2, and `sid`, `tenant`, `platform`, `device_id` of our own. */
-export type AccessClaims = {
-  readonly iss: string;
-  readonly aud: string | string[];
-  readonly sub: string;
-  readonly client_id: string;
-  readonly jti: string;
-  readonly iat: number;
-  readonly exp: number;
-  readonly sid: string;
-  readonly tenant: string;
-  readonly platform: string;
-  readonly device_id: string;
-};
 
 export type Signer = {
   /** Signs an access token of `token` that ends with its `accessExpiresAt`. */

@@ -536,6 +536,7 @@ describe('an id', () => {
     'get /events?from=%',
     'get /events?tenant=%',
     'get /events?types=%',
+    'get /events?ends=%',
     'get /admin/blocks?tenant=%',
     'get /admin/blocks?after=%',
     'put /admin/users/%/policy',
@@ -826,7 +827,7 @@ describe('a refresh token that is not ours', () => {
     ['a generation that is no number', `lkr1.${locator(['default', 'ada', 'x', '1'])}.AAAA`, 'token_malformed'],
     ['a lone surrogate', `lkr1.${base64url.encode('["default","a\\ud800","x",1]')}.AAAA`, 'token_malformed'],
     ['a token that is not on record', `lkr1.${locator(['default', 'ada', 'x', 1])}.AAAA`, 'token_unknown'],
-    ['a field of the hash as tokenId', `lkr1.${locator(['default', 'ada', ':v', 1])}.AAAA`, 'token_unknown'],
+    ['a field of the hash as tokenId', `lkr1.${locator(['default', 'ada', ':v', 1])}.AAAA`, 'token_malformed'],
     ['2 500 characters', `lkr1.${'x'.repeat(2500)}.AAAA`, 'token_malformed'],
   ])('%s is 401', async (_what, text, code) => {
     await refused(401, code, () => refresh(service, text));
