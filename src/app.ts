@@ -63,6 +63,7 @@ export type AppDeps = {
     | 'refreshGraceSeconds'
     | 'maxTokensPerUser'
     | 'introspectionReasons'
+    | 'webhookTargets'
     | 'trustProxy'
     | 'passwordPolicy'
   >;
@@ -108,7 +109,10 @@ export function createApp(deps: AppDeps): App {
     deps.stores.attempts,
     createHashPassword(passwords, config.passwordPolicy),
   );
-  const webhookRule = createWebhookRule(config.production);
+  const webhookRule = createWebhookRule({
+    httpsOnly: config.production,
+    publicOnly: config.webhookTargets === 'public',
+  });
   const tenants = createTenants({ ...deps.stores, ruleBook, webhookRule });
   const presence = createPresence(store, deps.stores.tenants);
 

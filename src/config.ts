@@ -56,6 +56,8 @@ export type Config = {
   readonly adminApiKey: string | undefined;
   readonly gatewayApiKey: string | undefined;
   readonly introspectionReasons: boolean;
+  /** Where a tenant's webhook may lead: into the public internet alone, or anywhere. */
+  readonly webhookTargets: 'public' | 'any';
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Hops, or networks as addresses.ts names them; false = the peer's address counts. */
   readonly trustProxy: number | string[] | false;
@@ -139,6 +141,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     adminApiKey: settings.ADMIN_API_KEY,
     gatewayApiKey: settings.GATEWAY_API_KEY,
     introspectionReasons: settings.INTROSPECTION_REASONS,
+    webhookTargets: settings.WEBHOOK_TARGETS ?? (production ? 'public' : 'any'),
     logLevel: settings.LOG_LEVEL,
     trustProxy,
     installRedis: settings.LATCHKEY_NO_INSTALL === '0',

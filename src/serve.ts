@@ -44,7 +44,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     feed,
     eventLog,
     securityEvents: createSecurityEvents(signing, config.issuer),
-    push: createPush(),
+    push: createPush({ publicOnly: config.webhookTargets === 'public' }),
     news: createWebhookNews(log),
   });
   let draining = false;

@@ -83,6 +83,7 @@ export const settingsSchema = z.object({
   ADMIN_API_KEY: apiKey.optional(),
   GATEWAY_API_KEY: apiKey.optional(),
   INTROSPECTION_REASONS: yesNo(true),
+  WEBHOOK_TARGETS: z.enum(['public', 'any'], 'valid: public, any').optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `valid: ${LOG_LEVELS.join(', ')}`).default('info'),
   TRUST_PROXY: z.string().optional(),
   LATCHKEY_NO_INSTALL: z.enum(['0', '1'], 'valid: 0, 1').default('0'),

@@ -324,6 +324,14 @@ describe('production', () => {
     expect(loadConfig({ ...PRODUCTION, HOST: '10.0.0.1' }).host).toBe('10.0.0.1');
   });
 
+  it('F37 keeps webhooks in the public internet unless it is told otherwise', () => {
+    expect(loadConfig(PRODUCTION).webhookTargets).toBe('public');
+    expect(loadConfig({ ...PRODUCTION, WEBHOOK_TARGETS: 'any' }).webhookTargets).toBe('any');
+    expect(loadConfig({}).webhookTargets).toBe('any');
+    expect(loadConfig({ WEBHOOK_TARGETS: 'public' }).webhookTargets).toBe('public');
+    expect(() => loadConfig({ WEBHOOK_TARGETS: 'private' })).toThrow('WEBHOOK_TARGETS: valid: public, any');
+  });
+
   it.each([
     { REFRESH_SECRET: SECRETS.ADMIN_API_KEY },
     { ADMIN_API_KEY: SECRETS.GATEWAY_API_KEY },

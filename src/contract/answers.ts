@@ -156,7 +156,7 @@ export const webhookResult = z
       .optional()
       .describe(
         'Of the last failure: `status_503` (or whatever the status was), `timeout`, `refused_connection`, `broken_connection`, ' +
-          '`unknown_host`, `unreachable`, `bad_certificate`, `bad_tls`, `http2_only`, or `network` for anything else.',
+          '`unknown_host`, `unreachable`, `bad_certificate`, `bad_tls`, `http2_only`, `private_address` (`WEBHOOK_TARGETS`), or `network` for anything else.',
       ),
     lastDeliveredAt: time.optional(),
     nextAttemptAt: time.optional(),

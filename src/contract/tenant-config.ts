@@ -51,7 +51,9 @@ const webhookUrl = expecting(
     .max(MAX_URL_LENGTH)
     .refine((text) => ['http:', 'https:'].includes(urlOf(text)?.protocol ?? ''))
     .refine((text) => !hasUserInfo(urlOf(text)), 'must not hold a user or password')
-    .refine((text) => !text.includes('#'), 'must not have a fragment'),
+    .refine((text) => !text.includes('#'), 'must not have a fragment')
+    // Kept and signed as given: what URL readers leave out would stand in `aud`.
+    .refine((text) => !/[\s\p{Cc}\p{Cs}]/u.test(text), 'must not have blanks or control characters'),
 ).meta({ format: 'uri' });
 
 export const webhookSchema = z

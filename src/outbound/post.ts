@@ -6,6 +6,7 @@ import { request as requestHttp, type ClientRequest, type IncomingHttpHeaders, t
 import { request as requestHttps } from 'node:https';
 import { finished } from 'node:stream';
 import { createAgents, createFreshAgents, type Agents, type ConnectionOptions } from '../kept-connections.ts';
+import { assertPublicHost, publicLookup } from './public-targets.ts';
 import { OutboundError, wordOf } from './trouble.ts';
 
 const MAX_ANSWER_BYTES = 16_384;
@@ -36,14 +37,19 @@ export type Answer = {
  */
 export type Post = <T>(question: Question, read: (answer: Answer) => Promise<T>) => Promise<T>;
 
-export type PostOptions = ConnectionOptions;
+export type PostOptions = ConnectionOptions & {
+  /** Nothing is sent to an address that is not one of the public internet, whatever name leads there. */
+  readonly publicOnly?: boolean;
+};
 
 type Fault = (error: unknown) => OutboundError;
 
-export function createPost(options: PostOptions = {}): Post {
+export function createPost({ publicOnly = false, ...given }: PostOptions = {}): Post {
+  const options = publicOnly ? { ...given, lookup: publicLookup(given.lookup) } : given;
   const [kept, fresh] = [createAgents(options), createFreshAgents(options)];
 
   async function ask(question: Question, signal: AbortSignal): Promise<IncomingMessage> {
+    if (publicOnly) assertPublicHost(question.url);
     const request = begin(question, signal, kept);
     return responseTo(request, question.body).catch((error: unknown) => {
       // The service had closed a connection that was kept, before it could know that there was more to come.

@@ -30,6 +30,7 @@ const BEFORE_SENDING: ReadonlySet<string> = new Set([
   'http2_only',
   'bad_tls',
   'bad_certificate',
+  'private_address',
 ]);
 
 /** RFC 9113 section 3.4: the first frame of an HTTP/2 server is SETTINGS, of stream 0. */
@@ -51,6 +52,7 @@ export class OutboundError extends Error {
 
 /** Of an error of node:http, node:https or what lies under them; `network` for anything that has no word of its own. */
 export function wordOf(error: unknown): string {
+  if (error instanceof OutboundError) return error.word;
   const {
     code = '',
     message,

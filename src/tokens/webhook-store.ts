@@ -46,7 +46,7 @@ export type WebhookTrouble = {
   readonly nextAttemptAt: number;
 };
 
-/** Which rules the one who takes a lease has read. */
+/** Which rules the one who takes a lease has read. `url`: in normal form. */
 export type WebhookRead = { readonly version: number; readonly url: string };
 
 export type WebhookStore = {

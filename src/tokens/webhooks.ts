@@ -60,7 +60,7 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
       });
     }
     if (webhook === undefined) return webhooks.forget(tenant);
-    const begun = await webhooks.take(tenant, owner, { version, url: webhook.url });
+    const begun = await webhooks.take(tenant, owner, { version, url: normalUrl(webhook.url) });
     if (begun === undefined) return;
     taken.add(tenant);
     begin({ tenant, owner, webhook, begun, stop: new AbortController() }, text);
@@ -96,6 +96,11 @@ export function createWebhooks(given: WebhooksDeps): Webhooks {
       await Promise.allSettled([...taken].map((tenant) => webhooks.release(tenant, owner)));
     },
   };
+}
+
+/** One address in another spelling is no new one. What is signed for the receiver is the spelling that was given. */
+function normalUrl(url: string): string {
+  return URL.canParse(url) ? new URL(url).href : url;
 }
 
 function waitAtMost(ms: number, stop: AbortSignal): Promise<void> {

@@ -39,6 +39,10 @@ afterAll(async () => {
   await closeReceivers();
 });
 
+/** Where webhooks lead into the public internet alone. */
+let careful: Service | undefined;
+const publicOnly = async () => (careful ??= await startService({ env: { WEBHOOK_TARGETS: 'public' } }));
+
 let tenants = 0;
 const named: string[] = [];
 const newTenant = () => {
@@ -151,6 +155,58 @@ describe('what may be set', () => {
   });
 });
 
+describe('F37 the address of a webhook', () => {
+  it.each([
+    'http://127.0.0.1/',
+    'http://0x7f.1/',
+    'http://2130706433:8080/events',
+    'http://[::1]/',
+    'http://[::ffff:169.254.169.254]/latest',
+    'http://[64:ff9b::10.0.0.1]/',
+    'http://10.0.0.1/',
+    'http://localhost:3000/',
+    'http://LocalHost./',
+    'http://redis.localhost/',
+  ])('%s is refused where only the public internet is allowed, and taken where any target is', async (url) => {
+    const refused = await put('strict', { webhook: { url } }, await publicOnly());
+    expect([refused.status, refused.body.code]).toEqual([400, 'invalid_request']);
+    expect(refused.body.detail).toContain('is no address of the public internet, and WEBHOOK_TARGETS allows no other');
+    expect((await put(newTenant(), { webhook: { url } })).status).toBe(200);
+  });
+
+  it.each(['http://1.1.1.1/', 'https://receiver.test/', 'https://[2606:4700::1111]/'])('%s is taken', async (url) => {
+    expect((await put('strict', { webhook: { url } }, await publicOnly())).status).toBe(200);
+  });
+
+  it.each([
+    'https://receiver.test/\n',
+    'https://recei\tver.test/',
+    ' https://receiver.test/',
+    'https://receiver.test/\ud800',
+  ])('%j is refused: what is left out when it is read would be signed', async (url) => {
+    const refused = await put(newTenant(), { webhook: { url } });
+    expect([refused.status, refused.body.code]).toEqual([400, 'invalid_request']);
+  });
+
+  it('is kept and signed letter by letter; in another spelling it is no new one', async () => {
+    const receiver = await startReceiver(answer(503));
+    const url = receiver.url.replace('http://127.0.0.1', 'HTTP://0x7f.1');
+    const { tenant } = await hooked(receiver, { url }, { waitMs: 60_000 });
+    expect((await get(tenant)).body.config.webhook.url).toBe(url);
+    await issue(service, 'ada', {}, tenant);
+    await until('it fails', async () => (await stateOf(tenant)).state === 'failing');
+    expect(receiver.received[0]?.claims.aud).toBe(url);
+    await put(tenant, { webhook: { url: receiver.url, types: OTHER_TYPES } });
+    const next = await service.tenants.find(tenant);
+    await running.pop()?.stop();
+    const took = { version: next?.version ?? 0, url: receiver.url };
+    expect(await service.webhooks.take(tenant, 'the next', took)).toMatchObject({
+      failures: 1,
+      lastError: 'status_503',
+    });
+  });
+});
+
 describe('GET /admin/tenants/{tenant}/webhook', () => {
   it('is 404 for a tenant without one', async () => {
     const answered = await ask(newTenant());
@@ -224,10 +280,10 @@ describe('what a receiver gets', () => {
     await issue(service, 'ada', {}, tenant);
     startNode();
     await arrived(receiver, 2);
-    expect(receiver.received.map((one) => [eventOf(one).type, eventOf(one)['userId']])).toEqual([
-      ['tenant.changed', undefined],
-      ['token.issued', 'ada'],
-    ]);
+    // Users go side by side, and what concerns the tenant beside them.
+    expect(receiver.received.map((one) => `${eventOf(one).type} ${String(eventOf(one)['userId'])}`).toSorted()).toEqual(
+      ['tenant.changed undefined', 'token.issued ada'],
+    );
   });
 
   it('of a kick is session-revoked too, with who did it', async () => {

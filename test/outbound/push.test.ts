@@ -4,6 +4,7 @@ import { createSecureServer, createServer as createHttp2Server } from 'node:http
 import { createServer as createTlsServer } from 'node:https';
 import { createServer, type AddressInfo, type LookupFunction, type Server, type Socket } from 'node:net';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { publicLookup } from '../../src/outbound/public-targets.ts';
 import { createPush } from '../../src/outbound/push.ts';
 import { untrustedCertificate } from '../helpers/certificate.ts';
 
@@ -157,5 +158,102 @@ describe('F50 the connection to a receiver', () => {
     });
     await send(heard.url);
     expect(agent).toBe('Latchkey');
+  });
+});
+
+/** Names lead where `leads` says; 192.0.2.0/24 and the like lead nowhere in any case. */
+const leadingTo =
+  (...leads: readonly string[]): LookupFunction =>
+  (_name, { all }, done) => {
+    const addresses = leads.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+    if (all) done(null, addresses);
+    else done(null, addresses[0]?.address ?? '', addresses[0]?.family);
+  };
+
+describe('F37 a receiver outside of the public internet', () => {
+  const forbidden = { kind: 'failed', error: 'private_address' };
+  it.each([
+    '127.0.0.1',
+    '127.1',
+    '2130706433',
+    '0x7f000001',
+    '0177.0.0.1',
+    '0',
+    '10.1.2.3',
+    '172.16.0.1',
+    '192.168.1.1',
+    '169.254.169.254',
+    '100.64.0.1',
+    '198.18.0.1',
+    '224.0.0.1',
+    '255.255.255.255',
+    '[::1]',
+    '[::]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:a9fe:a9fe]',
+    '[::7f00:1]',
+    '[fe80::1]',
+    '[fc00::1]',
+    '[fd00:ec2::254]',
+    '[64:ff9b::127.0.0.1]',
+    '[64:ff9b::a01:203]',
+    '[64:ff9b:1::a01:203]',
+    '[2002:7f00:1::]',
+    '[ff02::1]',
+    'localhost',
+    '\uff11\uff12\uff17.0.0.1',
+  ])('is never sent to: %s', async (host) => {
+    const careful = createPush({ publicOnly: true });
+    expect(await careful(`http://${host}:9/`, 'set', signal())).toEqual(forbidden);
+  });
+
+  it.each([['127.0.0.1'], ['::1'], ['::ffff:10.0.0.1'], ['fe80::1%eth0'], ['10.0.0.1', '169.254.169.254'], []])(
+    'is not found by a name that leads to %s %s',
+    async (...leads) => {
+      const careful = createPush({ publicOnly: true, lookup: leadingTo(...leads) });
+      expect(await careful('http://receiver.test:9/', 'set', signal())).toEqual(forbidden);
+      expect(await careful('https://receiver.test:9/', 'set', signal())).toEqual(forbidden);
+    },
+  );
+
+  it('is not reached by a name that is public when it is looked up first, and is not the next time', async () => {
+    let requests = 0;
+    const heard = await counting((_request, response) => {
+      requests += 1;
+      response.writeHead(202).end();
+    });
+    const { port } = new URL(heard.url);
+    let looks = 0;
+    const rebinding: LookupFunction = (name, options, done) => {
+      looks += 1;
+      leadingTo(looks === 1 ? '192.0.2.1' : '127.0.0.1')(name, options, done);
+    };
+    // Whoever looks a name up to check it, and lets the connection look it up again, is led astray.
+    rebinding('receiver.test', {}, () => {});
+    const careful = createPush({ publicOnly: true, lookup: rebinding });
+    expect(await careful(`http://receiver.test:${port}/`, 'set', signal())).toEqual(forbidden);
+    expect([looks, requests, heard.connections]).toEqual([2, 0, 0]);
+  });
+
+  it('is left out where a name has public addresses too', () => {
+    const found: unknown[] = [];
+    const note = (...results: unknown[]) => void found.push(results);
+    const lookup = publicLookup(leadingTo('10.0.0.1', '1.1.1.1', '::1', '2606:4700::1111', '64:ff9b::1.1.1.1'));
+    lookup('receiver.test', { all: true }, note);
+    lookup('receiver.test', {}, note);
+    const all = [
+      { address: '1.1.1.1', family: 4 },
+      { address: '2606:4700::1111', family: 6 },
+      { address: '64:ff9b::1.1.1.1', family: 6 },
+    ];
+    expect(found).toEqual([
+      [null, all],
+      [null, '1.1.1.1', 4],
+    ]);
+  });
+
+  it('is sent to where any target is allowed', async () => {
+    const heard = await counting();
+    expect(await send(heard.url)).toEqual({ kind: 'delivered' });
   });
 });
