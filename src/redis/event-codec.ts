@@ -10,7 +10,7 @@ import { codeOf, isTime, readActor, US } from './codec.ts';
 export function readEvent(shard: number, entryId: string, packed: string): Event | undefined {
   const parts = packed.split(US);
   const [written = '', tenant = '', userId, tokenId, platform, at, exp] = parts;
-  if (parts.length < 15 || !isTime(Number(at)) || !isTime(Number(exp))) return undefined;
+  if (parts.length < 15 || !isTime(Number(at))) return undefined;
   const [ip, conflicts, code = ''] = parts.slice(12);
   const type = typeOf(written, code);
   if (type === undefined) return undefined;
@@ -22,7 +22,8 @@ export function readEvent(shard: number, entryId: string, packed: string): Event
     ...(tokenId && { tokenId }),
     ...(platform && { platform }),
     at: new Date(Number(at)).toISOString(),
-    ...(exp && { exp: Number(exp) }),
+    // An end is told also where it cannot be read for how long.
+    ...(exp && Number.isSafeInteger(Number(exp)) && { exp: Number(exp) }),
     by: readActor(parts.slice(7, 12)),
     ...(ip && { ip }),
     ...(conflicts && { conflicts: conflicts.split(',') }),

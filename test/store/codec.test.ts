@@ -236,6 +236,11 @@ describe('an event', () => {
     );
   });
 
+  it.each(['x', '1e400', '0.5'])('is told without the time until which it matters where that is %j', (exp) => {
+    const event = readEvent(0, '1-0', packed('token.kicked', exp, packDetail(ACTOR, '', [])));
+    expect([event?.type, event?.exp]).toEqual(['token.kicked', undefined]);
+  });
+
   it('stands in a history behind its id', () => {
     const event = packed('token.kicked', '9', packDetail(ACTOR, '', []));
     expect(readHistoryEntry(3, `17-0${US}${event}`)).toEqual(readEvent(3, '17-0', event));
@@ -245,7 +250,6 @@ describe('an event', () => {
     { what: 'an unknown type', event: packed('token.lost', '9', packDetail(ACTOR, '', [])) },
     { what: 'too few parts', event: 'token.kicked' },
     { what: 'no time', event: packed('token.kicked', '9', packDetail(ACTOR, '', []), 'x') },
-    { what: 'an end at no time', event: packed('token.kicked', 'x', packDetail(ACTOR, '', [])) },
     { what: 'a time beyond all time', event: packed('token.kicked', '9', packDetail(ACTOR, '', []), '9e15') },
     { what: 'nothing', event: '' },
   ])('of $what is undefined', ({ event }) => {
