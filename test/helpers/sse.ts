@@ -13,17 +13,24 @@ export class SseClient {
   lastId: string | undefined;
   ended = false;
   readonly #url: string;
+  readonly #headers: Readonly<Record<string, string>>;
   #request: ClientRequest | undefined;
 
-  constructor(url: string) {
+  /** @param headers more of them */
+  constructor(url: string, headers: Readonly<Record<string, string>> = {}) {
     this.#url = url;
+    this.#headers = headers;
   }
 
   /** Resolves with the status when the answer begins. */
   connect(query = '', lastEventId = this.lastId): Promise<number> {
     this.ended = false;
     return new Promise((resolve, reject) => {
-      const headers = { ...asGateway, ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) };
+      const headers = {
+        ...asGateway,
+        ...this.#headers,
+        ...(lastEventId !== undefined && { 'last-event-id': lastEventId }),
+      };
       this.#request = request(`${this.#url}/events${query}`, { headers, agent: false }, (response) => {
         let buffered = '';
         response.setEncoding('utf8');

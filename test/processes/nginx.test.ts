@@ -1,69 +1,58 @@
 // examples/nginx as it stands, in a real nginx before a real Latchkey: who passes, as whom, and what the others are told.
-import { readFileSync } from 'node:fs';
-import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { issue } from '../helpers/calls.ts';
-import { findNginx, startNginx, type RunningNginx } from '../helpers/nginx.ts';
 import { freePort } from '../helpers/own-redis.ts';
+import {
+  call,
+  example,
+  PASSED_ON,
+  portOf,
+  SPELLINGS,
+  startApp,
+  startExample,
+  type App,
+  type Sent,
+} from '../helpers/proxied.ts';
+import { findProxy } from '../helpers/proxies.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
-const PASSED_ON = ['x-auth-user', 'x-auth-tenant', 'x-auth-platform', 'x-auth-token-id', 'x-auth-expires'];
-
-const example = (path: string) => readFileSync(new URL(`../../examples/${path}`, import.meta.url), 'utf8');
-
-const nginx = findNginx();
+const nginx = findProxy('nginx');
 const withNginx = 'path' in nginx ? describe : describe.skip;
 const title = 'path' in nginx ? 'examples/nginx' : `examples/nginx (skipped: ${nginx.missing})`;
 
 afterAll(closeServices);
 
-type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string };
-
-/** Requests that came to the app. */
-let reached = 0;
-
-/** The app behind nginx: answers with the headers it was sent. */
-function startUpstream(): Promise<Server> {
-  return new Promise((resolve) => {
-    const server = createServer({ maxHeaderSize: 65_536 }, (incoming, response) => {
-      reached += 1;
-      response.end(JSON.stringify(incoming.headers));
-    });
-    server.listen(0, '127.0.0.1', () => resolve(server));
-  });
-}
-
-const portOf = (server: Server) => (server.address() as AddressInfo).port;
+/** The length of a body is passed on, and the body is not; one connection to Latchkey, which all share. */
+const mistake = (config: string) => {
+  const without = config.replace('proxy_set_header Content-Length "";', '');
+  const more = without.replace(
+    'proxy_set_header Authorization $http_authorization;',
+    'proxy_set_header Content-Length $http_content_length; proxy_set_header X-A $http_x_a; $&',
+  );
+  expect(more).not.toBe(without);
+  return more.replace('keepalive 16;', 'keepalive 1;');
+};
 
 withNginx(title, () => {
   const ends: (() => Promise<unknown>)[] = [];
-  let upstream: Server;
+  let app: App;
 
   beforeAll(async () => {
-    upstream = await startUpstream();
+    app = await startApp();
   });
   afterAll(async () => {
     for (const end of ends) await end();
-    upstream.closeAllConnections();
-    upstream.close();
+    app.close();
   });
 
   /** The example with this test's addresses, and a way to call through it. */
-  async function startBefore(latchkeyPort: number) {
-    const port = await freePort();
-    const addresses = { '127.0.0.1:3000': latchkeyPort, '127.0.0.1:8080': portOf(upstream), '127.0.0.1:8000': port };
-    let config = example('nginx/latchkey.conf');
-    for (const [written, ours] of Object.entries(addresses)) {
-      expect(config.split(written)).toHaveLength(2);
-      config = config.replace(written, `127.0.0.1:${ours}`);
-    }
-    const running: RunningNginx = await startNginx('path' in nginx ? nginx.path : '', config, port);
-    ends.push(running.end);
-    return (headers: Readonly<Record<string, string | string[]>>, method = 'GET', body = '') =>
-      call(port, headers, method, body);
+  async function startBefore(latchkeyPort: number, change?: (config: string) => string) {
+    const addresses = { latchkeyPort, appPort: portOf(app.server) };
+    const { end, port } = await startExample('nginx', nginx, addresses, change);
+    ends.push(end);
+    return (headers: Sent, method = 'GET', body = '') => call(port, headers, method, body);
   }
 
   const before = (service: Service) => startBefore(portOf(service.server));
@@ -144,13 +133,13 @@ withNginx(title, () => {
     const headers = { authorization: `Bearer ${body.accessToken}` };
     expect((await get(headers)).status).toBe(200);
     await issue(service, 'ada', { platform: 'web' });
-    const reachedBefore = reached;
+    const reachedBefore = app.reached();
     const refused = await get(headers);
     expect(refused).toMatchObject({
       status: 401,
       headers: { 'www-authenticate': 'Bearer error="invalid_token"', 'x-auth-reason': 'token_kicked' },
     });
-    expect(reached).toBe(reachedBefore);
+    expect(app.reached()).toBe(reachedBefore);
   });
 
   it.each([
@@ -172,18 +161,33 @@ withNginx(title, () => {
     });
   });
 
+  it('F43 reads no request out of another one, where the length of a body is passed on without it', async () => {
+    const service = await startService();
+    const { body } = await issue(service, 'mallory');
+    const send = await startBefore(portOf(service.server), mistake);
+    const reachedBefore = app.reached();
+    // Whatever comes before the header in the next request is declared to be the body of this one.
+    for (let length = 1; length < 120; length += 1) {
+      const good = { authorization: `Bearer ${body.accessToken}` };
+      expect((await send(good, 'POST', 'x'.repeat(length))).status).toBe(200);
+      const forged = await send({ 'x-a': 'GET /healthz HTTP/1.0' });
+      expect([length, forged.status]).toEqual([length, 401]);
+    }
+    expect(app.reached()).toBe(reachedBefore + 119);
+  });
+
   it('lets nobody pass while Latchkey is out, or its Redis', async () => {
     const service = await startService();
     const { body } = await issue(service, 'ada');
     const headers = { authorization: `Bearer ${body.accessToken}` };
-    const reachedBefore = reached;
+    const reachedBefore = app.reached();
     const closed = { status: 503, headers: { 'retry-after': '1' } };
     const withoutLatchkey = await startBefore(await freePort());
     expect(await withoutLatchkey(headers)).toMatchObject(closed);
     const blind = await startService({ prefix: service.prefix, redisUrl: `redis://127.0.0.1:${await freePort()}` });
     const withoutRedis = await before(blind);
     expect(await withoutRedis(headers)).toMatchObject(closed);
-    expect(reached).toBe(reachedBefore);
+    expect(app.reached()).toBe(reachedBefore);
   });
 });
 
@@ -196,6 +200,18 @@ describe('examples/traefik and examples/envoy', () => {
     const [, patterns = ''] = /"allowed_upstream_headers":\{"patterns":(\[.*?\])/.exec(envoy) ?? [];
     expect((JSON.parse(patterns) as { exact: string }[]).map(({ exact }) => exact)).toEqual(PASSED_ON);
     expect(envoy).toContain('"failure_mode_allow":false');
+  });
+
+  it('F51 drop the spellings that CGI and WSGI take for ours', () => {
+    expect(example('envoy/envoy.yaml')).toContain('headers_with_underscores_action: DROP_HEADER');
+    type Headers = Record<string, { headers?: { customRequestHeaders: Record<string, string> } }>;
+    type Traefik = { http: { middlewares: Headers; routers: { app: { middlewares: string[] } } } };
+    const { middlewares, routers } = (parse(example('traefik/dynamic.yml')) as Traefik).http;
+    expect(routers.app.middlewares).toEqual(['spellings', 'latchkey']);
+    const removed = Object.entries(middlewares['spellings']?.headers?.customRequestHeaders ?? {});
+    expect(removed.every(([, value]) => value === '')).toBe(true);
+    const names = removed.map(([name]) => name.toLowerCase());
+    expect(names.toSorted()).toEqual(SPELLINGS.filter((name) => !PASSED_ON.includes(name)).toSorted());
   });
 
   it('ask in a way that Latchkey understands: any method, the path appended', async () => {
@@ -213,22 +229,3 @@ describe('examples/traefik and examples/envoy', () => {
     }
   });
 });
-
-function call(
-  port: number,
-  headers: Readonly<Record<string, string | string[]>>,
-  method = 'GET',
-  body = '',
-  path = '/rooms?page=2',
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) };
-    const sent = request({ port, host: '127.0.0.1', path, method, headers: { ...length, ...headers }, agent: false });
-    sent.once('error', reject);
-    sent.once('response', (incoming: IncomingMessage) => {
-      const { statusCode: status = 0, headers: received } = incoming;
-      text(incoming).then((answer) => resolve({ status, headers: received, body: answer }), reject);
-    });
-    sent.end(body);
-  });
-}
