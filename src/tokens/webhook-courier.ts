@@ -7,7 +7,7 @@ import type { SecurityEvent } from './security-event.ts';
 import type { WebhookProgress, WebhookRefusal, WebhookState } from './webhook-store.ts';
 
 /** Users whose events are under way at a time. */
-const AT_ONCE = 16;
+export const AT_ONCE = 16;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_BACKOFF_MS = 5 * 60 * 1000;
 /** A receiver knows best how long it is away; a slip of its pen must not silence it for days. */

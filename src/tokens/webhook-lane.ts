@@ -7,7 +7,7 @@ import type { Webhook } from '../contract/tenant-config.ts';
 import type { EventLog } from './event-log.ts';
 import type { Feed, FeedStart } from './feed.ts';
 import type { SecurityEvents } from './security-event.ts';
-import { Courier, type Letter } from './webhook-courier.ts';
+import { AT_ONCE, Courier, type Letter } from './webhook-courier.ts';
 import { Inbox, type Parcel } from './webhook-inbox.ts';
 import type { Push, PushFailure } from './webhook-push.ts';
 import type { WebhookProgress, WebhookRefusal, WebhookState, WebhookStore } from './webhook-store.ts';
@@ -47,8 +47,8 @@ export type Lane = {
 /** Delivers until stopped, or until the lease is lost. Rejects when the store is out. */
 export async function runLane(lane: Lane, deps: LaneDeps): Promise<void> {
   const { signal } = lane.stop;
-  // Every attempt under way listens, and they are bounded by themselves.
-  setMaxListeners(0, signal);
+  // Every attempt under way listens, and whoever waits: more is a leak, which Node then warns of.
+  setMaxListeners(AT_ONCE + 4, signal);
   const note = async (progress: WebhookProgress): Promise<void> => {
     if (!(await deps.webhooks.note(lane.tenant, lane.owner, progress))) lane.stop.abort();
     signal.throwIfAborted();
