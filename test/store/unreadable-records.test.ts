@@ -159,3 +159,35 @@ describe('F21 a record that cannot be read', () => {
     expect([status, body]).toEqual([200, { renewed: 1, refused: [], unreadable: [bad.tokenId] }]);
   });
 });
+
+describe('F21 whatever stands in the hash of a user', () => {
+  const FIELDS = ['', ':r', ':s', ':e', ':l', ':n', ':a'];
+  const OWN_FIELDS = [':q', ':v', ':d'];
+  const VALUES = ['', 'x', '-1', US, `1${US}x`, '9'.repeat(30)];
+
+  it('no call fails, and nobody is kept from logging in', async () => {
+    const answers: [string, number, string | undefined][] = [];
+    for (const [index, name] of [...FIELDS, ...OWN_FIELDS].entries()) {
+      for (const value of VALUES) {
+        const held = await newToken();
+        const isOwn = index >= FIELDS.length;
+        await service.redis.hset(keyOf(held), isOwn ? name : `${held.tokenId}${name}`, value);
+        const tried = [
+          await validate(service, held.accessToken),
+          await presence(held),
+          await presence(held, true),
+          await refresh(service, held.refreshToken),
+          await listTokens(service, held.userId),
+          await issue(service, held.userId, { platform: 'web', dryRun: true }),
+          await issue(service, held.userId, { platform: 'ios', deviceId: 'phone' }),
+          await revokeAll(service, held.userId),
+          await issue(service, held.userId, { platform: 'web' }),
+        ];
+        for (const { status, body } of tried) answers.push([`${name}=${value}`, status, body.code]);
+        expect([name, value, tried.at(-1)?.status]).toEqual([name, value, 200]);
+      }
+    }
+    const failed = answers.filter(([, status, code]) => status >= 500 && code !== 'store_unreadable');
+    expect(failed).toEqual([]);
+  });
+});

@@ -54,7 +54,10 @@ if held then return { 'APPLIED', NOW } end
 if (version or '0') .. '-' .. (redis.call('HGET', USER, 'rev') or '0') ~= expected or is_any_back() then
   return { 'CONFLICT', NOW, redis.call('HGETALL', TOKENS), redis.call('HGETALL', USER) }
 end
-local seq, next_version = integer(tonumber(last_seq or '0') + 1), version_after(version)
+-- Where the last one cannot be read it goes on from the time, which is beyond any count of logins.
+local last = tonumber(part(last_seq or '0', 1))
+local seq = integer((last and last >= 0 and last < 8e15 and last or NOW_US) + 1)
+local next_version = version_after(version)
 
 for i = 17, expired_from - 1 do forget(ARGV[i]) end
 for i = expired_from + 1, expired_to do clear_away(ARGV[i]) end
