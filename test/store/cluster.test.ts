@@ -70,6 +70,11 @@ async function liveThrough(userId: string): Promise<void> {
   expect(await statusOf(issue(service, userId))).toBe(409);
   expect((await revokeAll(service, userId)).body.revoked).toHaveLength(1);
   expect(await statusOf(changeUser(service, userId, { blocked: {} }))).toBe(200);
+  const user = { tenant: 'default', userId };
+  await service.users.renewPasswordHash(user, 'another', 'a third');
+  await service.redis.uncountAttempt(service.keys.attempts(user));
+  expect(await statusOf(service.api.delete(`/admin/users/${userId}/locks`).set(asAdmin))).toBe(200);
+  expect(await statusOf(service.api.get('/admin/users?limit=1').set(asAdmin))).toBe(200);
   expect(await statusOf(deleteUser(service, userId))).toBe(200);
 }
 
