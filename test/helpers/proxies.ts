@@ -27,10 +27,9 @@ export function findProxy(name: ProxyName): FoundProxy {
   try {
     // At run level 1 the package's script does not start the system's own one.
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-    // Another test file may be installing another one.
-    const options = ['-qq', '-o', 'DPkg::Lock::Timeout=120'];
-    const aptGet = (...args: string[]) =>
-      execFileSync('/usr/bin/apt-get', [...options, ...args], { env, stdio: 'pipe' });
+    // Another test file may want the same at this moment.
+    const one = [join(tmpdir(), 'latchkey-apt-get.lock'), '/usr/bin/apt-get', '-qq'];
+    const aptGet = (...args: string[]) => execFileSync('/usr/bin/flock', [...one, ...args], { env, stdio: 'pipe' });
     aptGet('update');
     aptGet('install', '--yes', '--no-install-recommends', PACKAGES[name]);
   } catch {

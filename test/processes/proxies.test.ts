@@ -39,6 +39,16 @@ const tokenOf = async (userId: string, platform = 'ios') => {
   return { authorization: `Bearer ${body.accessToken}` };
 };
 
+/** Listens to the feed as somebody who could unpack anything, until a kick comes: well before a heartbeat pushes it out. */
+async function hearKick(feedPort: number, userId: string): Promise<void> {
+  const client = new SseClient(`http://127.0.0.1:${feedPort}`, { 'accept-encoding': 'gzip, br, zstd' });
+  expect(await client.connect('?types=token.kicked')).toBe(200);
+  await until('the first cursor', () => client.lastId !== undefined, 10_000);
+  for (const platform of ['ios', 'web']) await tokenOf(userId, platform);
+  await until('the kick', () => client.events.some(({ data }) => data['userId'] === userId), 10_000);
+  client.cut();
+}
+
 const proxies = (['nginx', 'haproxy', 'caddy'] as const).map((name) => ({ name, found: findProxy(name) }));
 const missing = proxies.flatMap(({ name, found }) => ('missing' in found ? [[name, found.missing]] : []));
 const present = proxies.filter(({ found }) => 'path' in found);
@@ -138,14 +148,7 @@ const present = proxies.filter(({ found }) => 'path' in found);
   });
 
   it('F51 F45 passes a kick on to a listener of the feed at once, whatever it could unpack', async () => {
-    const client = new SseClient(`http://127.0.0.1:${proxy.feedPort}`, { 'accept-encoding': 'gzip, br, zstd' });
-    expect(await client.connect('?types=token.kicked')).toBe(200);
-    // Well before the next heartbeat would push it out.
-    await until('the first cursor', () => client.lastId !== undefined, 10_000);
-    await tokenOf(`${name}-carl`, 'ios');
-    await tokenOf(`${name}-carl`, 'web');
-    await until('the kick', () => client.events.some(({ data }) => data['userId'] === `${name}-carl`), 10_000);
-    client.cut();
+    await hearKick(proxy.feedPort, `${name}-carl`);
     expect((await call(proxy.feedPort, asAdmin, 'GET', '', '/admin/users')).status).toBe(404);
   });
 
@@ -156,13 +159,7 @@ const present = proxies.filter(({ found }) => 'path' in found);
       return config.replaceAll(ours, theirs);
     });
     ends.push(packing.end);
-    const client = new SseClient(`http://127.0.0.1:${packing.feedPort}`, { 'accept-encoding': 'gzip' });
-    expect(await client.connect('?types=token.kicked')).toBe(200);
-    await until('the first cursor', () => client.lastId !== undefined, 10_000);
-    await tokenOf(`${name}-dora`, 'ios');
-    await tokenOf(`${name}-dora`, 'web');
-    await until('the kick', () => client.events.some(({ data }) => data['userId'] === `${name}-dora`), 10_000);
-    client.cut();
+    await hearKick(packing.feedPort, `${name}-dora`);
   });
 
   it('F51 lets nobody pass while Latchkey is out', async () => {
