@@ -136,7 +136,9 @@ export function createApp(deps: AppDeps): App {
   const lane = {
     endpoints,
     begin: createExchanges(createRequestLog(log, client)),
-    carryOut: createCarryOut(createAuthenticate(judge, secrets.adminApiKey, secrets.gatewayApiKey), client),
+    carryOut: createCarryOut(createAuthenticate(judge, secrets.adminApiKey, secrets.gatewayApiKey), client, () =>
+      deps.readiness.hasAgreed(),
+    ),
     answerError: createErrorHandler(log),
   };
   const router = createRouter(lane);

@@ -21,6 +21,7 @@ const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/^LOADING\b/, 'it is still loading its data'],
   [/^NOAUTH\b/, 'it wants a password, and REDIS_URL has none'],
   [/^WRONGPASS\b/, 'it refuses the user or the password in REDIS_URL'],
+  [/^MOVED\b/, 'it is part of a Cluster: REDIS_URL is to begin with redis+cluster:// or rediss+cluster://'],
   [/DB index is out of range/, 'it has no database of the number in REDIS_URL'],
   [/^All sentinels are unreachable/, 'no Sentinel can be reached'],
   [/^Connection is closed|^Stream isn't writeable/, 'no connection can be made'],

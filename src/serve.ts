@@ -48,6 +48,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     news: createWebhookNews(log),
   });
   let draining = false;
+  let hasAgreed = false;
   const { listener } = createApp({
     config,
     secrets: loaded.secrets,
@@ -55,7 +56,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     signer: createSigner(signing, config.issuer, config.audience),
     stores,
     feed,
-    readiness: { isDraining: () => draining, check: () => deployment.check() },
+    readiness: { isDraining: () => draining, hasAgreed: () => hasAgreed, check: () => deployment.check() },
     log,
     ...(config.credentials.kind === 'delegate' && {
       credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
@@ -66,6 +67,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
   const agreed = new Promise<void>((resolve) => {
     deployment.watch({
       agreed: () => {
+        hasAgreed = true;
         news.wellAgain();
         resolve();
       },

@@ -21,7 +21,12 @@ export const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
 /** Carries out requests to one endpoint. Rejects with what is to be answered as an error. */
 export type CarryOut = (exchange: Exchange, address: AddressParts) => Promise<void>;
 
-export function createCarryOut(authenticate: Authenticate, reader: ClientReader): (spec: Endpoint) => CarryOut {
+/** @param hasAgreed whether this process may serve this Redis; 503 `store_unavailable` until then */
+export function createCarryOut(
+  authenticate: Authenticate,
+  reader: ClientReader,
+  hasAgreed: () => boolean,
+): (spec: Endpoint) => CarryOut {
   return (spec) => {
     const readBody = bodyReader(spec);
     const paramsOf = checkerOf(spec.params, { name: 'path' });
@@ -32,6 +37,7 @@ export function createCarryOut(authenticate: Authenticate, reader: ClientReader)
     return async (exchange, address) => {
       const { request, response } = exchange;
       exchange.route = route;
+      if (!spec.withoutStore && !hasAgreed()) throw new LatchkeyError('store_unavailable');
       // A key is in the head of the request: without one nobody has us read a body, which may be megabytes.
       const keyed = isKeyed ? authenticate(spec.caller, request) : undefined;
       const body = readBody && ((await readBody(request, response)) ?? (spec.bodyRequired ? undefined : {}));

@@ -48,6 +48,8 @@ export type EndpointSpec<C extends CallerKind, P extends z.ZodType, Q extends z.
   readonly bodyLimit?: string;
   /** Asked so often that it does not wait for the router (fast-lane.ts). */
   readonly hot?: boolean;
+  /** Answered also before this process has agreed with Redis that it may serve. */
+  readonly withoutStore?: boolean;
   /** Documented request headers; handlers read them from the request. */
   readonly headers?: z.ZodType;
   readonly responses: Readonly<Record<number, ResponseSpec>>;

@@ -8,6 +8,8 @@ import { endpoint, type Endpoint } from './endpoint.ts';
 export type Readiness = {
   /** True once the process has begun to drain: it finishes what it has, and wants no more. */
   isDraining(): boolean;
+  /** Whether this process has once agreed with Redis: not before may anybody be served. */
+  hasAgreed(): boolean;
   /** Asks the store now; throws `store_unavailable`. */
   check(): Promise<void>;
 };
@@ -22,6 +24,7 @@ export function healthEndpoints(readiness: Readiness): Endpoint[] {
       summary: 'Is the process alive? Says nothing of Redis',
       caller: 'none',
       unknownInput: 'ignored',
+      withoutStore: true,
       responses: { 200: { description: 'Alive.', body: healthResult } },
       errors: [],
       handle: () => ({ status: 200, body: { status: readiness.isDraining() ? 'draining' : 'ok' } }),
@@ -34,6 +37,7 @@ export function healthEndpoints(readiness: Readiness): Endpoint[] {
       summary: 'Should traffic be sent here? 503 while Redis is out or the process drains',
       caller: 'none',
       unknownInput: 'ignored',
+      withoutStore: true,
       responses: { 200: { description: 'Ready.', body: healthResult } },
       errors: ['overloaded'],
       async handle() {

@@ -20,6 +20,7 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
       summary: 'The public keys that access tokens are verified with',
       caller: 'none',
       unknownInput: 'ignored',
+      withoutStore: true,
       responses: { 200: { description: 'A JWK set.', body: jwksResult } },
       errors: [],
       handle: () => ({ status: 200, headers: CACHE, body: keys.jwks }),
@@ -33,6 +34,7 @@ export function wellKnownEndpoints(keys: SigningKeys, issuer: string): Endpoint[
       summary: 'Where the endpoints are',
       caller: 'none',
       unknownInput: 'ignored',
+      withoutStore: true,
       responses: { 200: { description: 'Authorization server metadata.', body: metadataResult } },
       errors: [],
       handle: () => ({

@@ -21,6 +21,11 @@ const ENOUGH_FOR_A_WRITE = 8_192;
 
 export type RedisClient = Redis | Cluster;
 
+/** Every server that takes writes: one, or the masters of a Cluster. */
+export function mastersOf(redis: RedisClient): Redis[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+}
+
 type TargetOf<Kind extends RedisTarget['kind']> = Extract<RedisTarget, { readonly kind: Kind }>;
 
 /** Begins to connect and keeps at it for ever; the caller listens to `ready` and `error`. */
@@ -124,9 +129,14 @@ class GatheringRedis extends Redis {
   }
 }
 
-/** The prefix of a reply that says "not now", not "wrong": the store is out, the command was not carried out. */
-const OUTAGE_REPLY =
-  /^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|OOM|MISCONF|NOREPLICAS|BUSY|NOAUTH|WRONGPASS|UNBLOCKED)\b/;
+/**
+ * The prefix of a reply that says "not now" or "not you", not "wrong": the store is out, the command was not carried out.
+ * Those of the second line are for who set Redis up, and are told in the log.
+ */
+const OUTAGE_REPLY = new RegExp(
+  '^(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|OOM|MISCONF|NOREPLICAS|BUSY|UNBLOCKED|' +
+    'NOAUTH|WRONGPASS|NOPERM|MOVED|ASK|CROSSSLOT|ERR max number of clients)\\b',
+);
 
 /**
  * Awaits an answer of Redis. Whatever keeps it from coming is `store_unavailable`; an answer that complains of our own
@@ -165,6 +175,10 @@ function outageOf(error: unknown): unknown {
 function clientOptions(): Omit<RedisOptions, 'replyMapping'> {
   return {
     enableOfflineQueue: false,
+    // It asks for INFO, which users of managed services may not; LOADING is an outage by itself.
+    enableReadyCheck: false,
+    // CLIENT SETINFO is one more right that nothing else needs.
+    disableClientInfo: true,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
     connectTimeout: CONNECT_TIMEOUT_MS,

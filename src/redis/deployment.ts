@@ -1,22 +1,18 @@
 /**
- * Owns what all nodes of a deployment must agree on, and whether this node may serve: the version of Redis, SHARDS, the
- * signing keys. Must not know what the keys sign. Keeps the clock in step while nothing else is asked of Redis.
+ * Owns what all nodes of a deployment must agree on, and whether this node may serve: SHARDS, the signing keys, what the
+ * servers are like, what its user may do there. Must not know what the keys sign. Keeps the clock in step while nothing else is asked of Redis.
  */
 import { randomUUID } from 'node:crypto';
 import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
+import { assertRights } from './rights.ts';
 import { createRun, type Run } from './run-script.ts';
+import { createServerChecks, DeploymentMismatch, type ServerCheckOptions } from './server-checks.ts';
 
-const MIN_MAJOR_VERSION = 7;
 /** How often an idle node looks at the time of Redis, and whether the deployment's record is still there. */
 const HEARTBEAT_MS = 2_000;
-
-/** This node must not serve this Redis: no retry makes it right. */
-export class DeploymentMismatch extends Error {
-  override readonly name = 'DeploymentMismatch';
-}
 
 export type Deployment = {
   /** Resolves when this node has agreed with Redis. Throws `store_unavailable`, or a DeploymentMismatch. */
@@ -30,14 +26,11 @@ export type Deployment = {
   stop(): void;
 };
 
-export type DeploymentFacts = {
+export type DeploymentFacts = ServerCheckOptions & {
   /** The key that signs, and all keys that this node verifies with. */
   readonly kid: string;
   readonly kids: readonly string[];
-  /** Refuse a Redis that may evict keys, instead of warning. */
-  readonly strict: boolean;
   readonly retention: EventRetention;
-  readonly warn: (message: string) => void;
 };
 
 export function createDeployment(
@@ -49,12 +42,12 @@ export function createDeployment(
   const run = createRun(clock);
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  let serverChecked = false;
+  const servers = createServerChecks(facts);
 
   async function check(): Promise<void> {
     await observeTime(redis, keys, clock);
-    if (!serverChecked) await checkServer(redis, facts);
-    serverChecked = true;
+    await servers.check(redis);
+    await assertRights(redis, keys);
     await agree(redis, keys, run, facts);
     await facts.retention.refresh();
   }
@@ -69,7 +62,7 @@ export function createDeployment(
           await check();
           on.agreed();
         } catch (error) {
-          serverChecked = false;
+          servers.beginAnew();
           if (error instanceof DeploymentMismatch) on.mismatch(error);
           else on.lost(error);
         }
@@ -94,21 +87,6 @@ async function observeTime(redis: RedisClient, keys: Keys, clock: RedisClock): P
   const sentAt = performance.now();
   const script = "local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)";
   clock.observe(Number(await answerOf(redis.eval(script, 1, keys.settings()))), sentAt);
-}
-
-async function checkServer(redis: RedisClient, { strict, warn }: DeploymentFacts): Promise<void> {
-  const info = await answerOf(redis.info());
-  const version = /redis_version:(\d+)\.(\S+)/.exec(info);
-  if (version === null || Number(version[1]) < MIN_MAJOR_VERSION) {
-    throw new DeploymentMismatch(
-      `Redis ${MIN_MAJOR_VERSION}.0 or newer is needed; this one is ${version?.[0] ?? 'of unknown version'}`,
-    );
-  }
-  const eviction = /maxmemory_policy:(\S+)/.exec(info)?.[1] ?? 'unknown';
-  if (eviction === 'noeviction') return;
-  const message = `Redis may evict tokens: maxmemory-policy is "${eviction}", it must be "noeviction"`;
-  if (strict) throw new DeploymentMismatch(message);
-  warn(message);
 }
 
 /** The first node writes the record; every other one must fit it. */

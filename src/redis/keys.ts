@@ -10,6 +10,8 @@ import type { UserKey } from '../domain/token.ts';
 const SLOTS = 16_384;
 
 export type Keys = {
+  /** Of the names of all keys and channels. */
+  readonly prefix: string;
   readonly shards: number;
   /** Shard of a user, 0 … shards-1. */
   shardOf(user: UserKey): number;
@@ -73,6 +75,7 @@ export function createKeys(prefix: string, shards: number): Keys {
     return inShard(shard, `${kind}:${member}`);
   };
   return {
+    prefix,
     shards,
     shardOf,
     tokens: ofUser('t'),

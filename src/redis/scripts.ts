@@ -203,11 +203,25 @@ export function defineScripts(redis: RedisClient, clock: Pick<RedisClock, 'deadl
   const commands = redis as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
   for (const { command, file, heads, keys, flags } of SCRIPTS) {
     // With a first line of this form Redis refuses the script before it begins where it could not finish it.
-    const lua = `#!lua ${flags}\n${[...heads, file].map(source).join('\n')}`;
+    const text = [...heads, file].map(source).join('\n');
+    const lua = `#!lua ${flags}\nlocal NEEDED = { ${luaTexts(commandsIn(text))} }\n${text}`;
     redis.defineCommand(command, { numberOfKeys: keys, lua });
     const send = commands[command]?.bind(redis);
     commands[command] = async (...args) => send?.(...args, clock.deadline(REPLY_WITHIN_MS));
   }
+}
+
+/** Every command that the scripts call, once. A hint (`pcall`) may be refused. */
+export function commandsOfScripts(): string[] {
+  return commandsIn([...BASE, ...USER, ...SCRIPTS.map(({ file }) => file)].map(source).join('\n'));
+}
+
+function luaTexts(texts: readonly string[]): string {
+  return texts.map((text) => `'${text}'`).join(', ');
+}
+
+function commandsIn(lua: string): string[] {
+  return [...new Set([...lua.matchAll(/redis\.call\('([A-Z]+)'/g)].map(([, name = '']) => name))].toSorted();
 }
 
 function source(file: string): string {

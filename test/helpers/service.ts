@@ -98,7 +98,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     signer: createSigner(signingWith(signingKeys), config.issuer, config.audience),
     stores,
     feed,
-    readiness: { isDraining: () => false, check: () => deployment.check() },
+    readiness: { isDraining: () => false, hasAgreed: () => true, check: () => deployment.check() },
     log,
     ...options.override,
   });

@@ -105,7 +105,7 @@ describe('F28 a request whose client goes away leaves its line', () => {
 
 describe('F36 what a request may leave in the log', () => {
   it('overloaded: its line, and no stack trace', async () => {
-    const readiness = { isDraining: () => true, check: () => Promise.resolve() };
+    const readiness = { isDraining: () => true, hasAgreed: () => true, check: () => Promise.resolve() };
     const full = await startService({ override: { log, readiness } });
     expect((await full.api.get('/readyz')).status).toBe(503);
     await until('the line is there', () => requests().length > 0);
@@ -124,7 +124,10 @@ describe('F36 what a request may leave in the log', () => {
   it('a fault of ours: where it was', async () => {
     const broken = await startService({
       unchecked: true,
-      override: { log, readiness: { isDraining: () => false, check: () => Promise.reject(new Error('bug')) } },
+      override: {
+        log,
+        readiness: { isDraining: () => false, hasAgreed: () => true, check: () => Promise.reject(new Error('bug')) },
+      },
     });
     expect((await broken.api.get('/readyz')).status).toBe(500);
     expect(lines[0]).toMatchObject({ msg: 'request failed', err: { stack: expect.stringContaining('request-log') } });

@@ -3,8 +3,14 @@
 --
 -- ARGV of every script, as the last of all: its deadline (ms by TIME), which is taken off here
 -- Output LATE now: the deadline had passed, nothing was done
+--        an error NOPERM: the user lacks the right to one of NEEDED, the commands of the script, and nothing was done
 
 local US = '\31'
+
+-- A command that is refused half-way through would leave what came before it.
+for _, command in ipairs(NEEDED) do
+  if not redis.acl_check_cmd(command, KEYS[1]) then return redis.error_reply('NOPERM no right to ' .. command) end
+end
 
 local time = redis.call('TIME')
 local NOW_US = time[1] * 1000000 + time[2]
@@ -68,6 +74,6 @@ local function append(stream, kept_ms, packed)
   told[stream] = true
   local entry = redis.call('XADD', stream, 'MINID', '~', integer(NOW - kept_ms), '*', 'e', packed)
   keep_until(stream, NOW + kept_ms)
-  redis.call('PUBLISH', stream, entry)
+  redis.pcall('PUBLISH', stream, entry)
   return entry
 end
