@@ -2,6 +2,7 @@
  * Owns how the events of all shards are read from their streams, and the hints that scripts publish beside them.
  * Must not know who listens.
  */
+import { randomUUID } from 'node:crypto';
 import { Cluster } from 'ioredis';
 import type { EventLog } from '../tokens/event-log.ts';
 import type { Position } from '../tokens/feed-cursor.ts';
@@ -10,9 +11,13 @@ import { readEvent } from './event-codec.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
+import { createRun } from './run-script.ts';
 
 export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock, retention: EventRetention): EventLog {
   const shards = Array.from({ length: keys.shards }, (_, shard) => shard);
+  const run = createRun(clock);
+  let beside: RedisClient | undefined;
+  const reader = () => (beside?.status === 'ready' ? beside : redis);
   return {
     shards: keys.shards,
     now: () => clock.now(),
@@ -22,14 +27,34 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
       return (await answerOf(redis.hget(keys.settings(), 'epoch'))) ?? undefined;
     },
 
-    async read(shard, after, limit) {
-      const from = `(${after.ms}-${after.seq}`;
-      const entries = await answerOf(redis.xrange(keys.events(shard), from, '+', 'COUNT', limit));
-      return entries.flatMap(([id, fields]) => {
-        const event = readEvent(shard, id, packedIn(fields));
-        return event === undefined ? [] : [{ position: readPosition(id), event }];
-      });
+    async renewEpoch(lost) {
+      await run(() => redis.renewEpoch(keys.settings(), lost, randomUUID()));
     },
+
+    async read(shard, after, limit) {
+      const from = `${after.ms}-${after.seq}`;
+      // With the entry that it reads from: only so it shows that one is gone.
+      const found = await answerOf(reader().xrange(keys.events(shard), from, '+', 'COUNT', limit + 1));
+      const isAnchored = found[0]?.[0] === from;
+      const entries = isAnchored ? found.slice(1) : found.slice(0, limit);
+      const last = entries.at(-1);
+      return {
+        events: entries.flatMap(([id, fields]) => {
+          const event = readEvent(shard, id, packedIn(fields));
+          return event === undefined ? [] : [{ position: readPosition(id), event }];
+        }),
+        last: last && readPosition(last[0]),
+        isFull: entries.length === limit,
+        isAnchored,
+      };
+    },
+
+    async has(shard, { ms, seq }) {
+      const id = `${ms}-${seq}`;
+      return (await answerOf(reader().xrange(keys.events(shard), id, id, 'COUNT', 1))).length > 0;
+    },
+
+    holders: () => Promise.all(shards.map((shard) => holderOf(redis, keys.events(shard)))),
 
     async ends() {
       const last = await answerOf(
@@ -38,11 +63,12 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
       return last.map(([entry]) => readPosition(entry?.[0] ?? '0-0'));
     },
 
-    // A connection of its own: one that listens can do nothing else.
+    // Connections of their own: one that listens can do nothing else, and what is read must not hold up validations.
     onHint(listener) {
       const channels = new Map(shards.map((shard) => [keys.events(shard), shard]));
-      const listening: RedisClient = redis instanceof Cluster ? redis.duplicate() : redis.duplicate();
-      listening.on('error', () => {}); // Reconnects by itself; until then the poll goes on.
+      const listening = besides(redis); // Until it has connected the poll goes on.
+      const reading = besides(redis);
+      beside = reading;
       listening.on('ready', () => {
         listening.subscribe(...channels.keys()).catch(() => {});
       });
@@ -50,7 +76,10 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
         const shard = channels.get(channel);
         if (shard !== undefined) listener(shard);
       });
-      return () => listening.disconnect();
+      return () => {
+        listening.disconnect();
+        reading.disconnect();
+      };
     },
   };
 }
@@ -59,6 +88,20 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
 function packedIn(fields: readonly string[]): string {
   const at = fields.findIndex((name, index) => index % 2 === 0 && name === 'e');
   return (at < 0 ? undefined : fields[at + 1]) ?? '';
+}
+
+/** Connects, and again whenever it has lost its connection. */
+function besides(redis: RedisClient): RedisClient {
+  const other = redis instanceof Cluster ? redis.duplicate() : redis.duplicate();
+  other.on('error', () => {});
+  return other;
+}
+
+/** Another text after a restart of the server that has the key, and when another server has it. */
+async function holderOf(redis: RedisClient, key: string): Promise<string> {
+  const script = "return redis.call('INFO', 'server') .. redis.call('INFO', 'replication')";
+  const info = String(await answerOf(redis.eval(script, 1, key)));
+  return [/^run_id:\S+/m, /^master_replid:\S+/m].map((form) => form.exec(info)?.[0] ?? '').join(' ');
 }
 
 function readPosition(id: string): Position {

@@ -96,6 +96,7 @@ declare module 'ioredis' {
     recordDeployment(
       ...args: [settings: string, shards: number, kid: string, epoch: string, formerKid: string]
     ): Result<['RECORDED', number], Context>;
+    renewEpoch(...args: [settings: string, lost: string, epoch: string]): Result<['RENEWED' | 'KEPT', number], Context>;
     keepEvents(...args: [events: string, ms: number]): Result<['KEPT', number], Context>;
     raiseRetention(
       ...args: [longest: string, accessMs: number, wholeSince: number]
@@ -182,6 +183,7 @@ const SCRIPTS = [
   { command: 'setUserPolicy', file: 'set-user-policy', heads: USER, keys: 4, flags: '' },
   { command: 'putTenant', file: 'put-tenant', heads: BASE, keys: 3, flags: '' },
   { command: 'recordDeployment', file: 'record-deployment', heads: BASE, keys: 1, flags: '' },
+  { command: 'renewEpoch', file: 'renew-epoch', heads: BASE, keys: 1, flags: ALLOWED_OUT_OF_MEMORY },
   { command: 'keepEvents', file: 'keep-events', heads: BASE, keys: 1, flags: '' },
   { command: 'raiseRetention', file: 'raise-retention', heads: BASE, keys: 1, flags: '' },
   { command: 'listWebhook', file: 'list-webhook', heads: BASE, keys: 1, flags: '' },

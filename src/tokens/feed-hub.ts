@@ -1,13 +1,15 @@
 /**
- * Owns how the feed is served: one reader for all listeners of the process; a listener that is behind reads on its own
- * until it has caught up. Must not know HTTP or Redis.
+ * Owns how the feed is served: one reader for all listeners of the process; who is behind catches up first
+ * (feed-catch-up.ts). Must not know HTTP or Redis.
  */
 import { LatchkeyError } from '../contract/errors.ts';
 import type { Event } from '../contract/events.ts';
-import type { EventLog, LoggedEvent } from './event-log.ts';
-import type { Feed, FeedListener, FeedMessage, FeedStart } from './feed.ts';
+import type { EventLog, Page } from './event-log.ts';
+import type { Feed, FeedListener, FeedMessage, FeedStart, ResetReason } from './feed.ts';
+import { CatchUp } from './feed-catch-up.ts';
 import { BEGINNING, comparePositions, laterOf, writeCursor, type Position } from './feed-cursor.ts';
-import { CLOCK_TOLERANCE_MS, resolveStart } from './feed-start.ts';
+import { createSeat, isPassedOver, positionIn, tell, unseen, type Seat } from './feed-seat.ts';
+import { CLOCK_TOLERANCE_MS, entriesOf, resolveStart } from './feed-start.ts';
 
 /** Events read at a time. */
 const BATCH = 500;
@@ -26,22 +28,16 @@ export function createFeed(log: EventLog): Feed {
   };
 }
 
-type Seat = {
-  readonly listener: FeedListener;
-  readonly onEnd: () => void;
-  positions: Position[];
-  /** Shards in which the seat has reached the hub, and is served by it. */
-  readonly live: boolean[];
-  /** Whether it has been told that it has caught up. */
-  isToldLive: boolean;
-  closed: boolean;
-};
-
 class Hub {
   readonly #log: EventLog;
   readonly #seats = new Set<Seat>();
   readonly #dirty = new Set<number>();
+  readonly #catchUp: CatchUp;
+  /** What cursors are made of: an idle shard goes with the time, so that its cursor stays young. */
   #positions: Position[] = [];
+  /** The last entry of every shard that was read, and who held the shards then: from there the hub reads on. */
+  #entries: Position[] = [];
+  #holders: readonly string[] = [];
   #epoch: string | undefined;
   #starting: Promise<void> | undefined;
   #isDraining = false;
@@ -52,28 +48,33 @@ class Hub {
 
   constructor(log: EventLog) {
     this.#log = log;
+    this.#catchUp = new CatchUp({
+      log,
+      hubAt: (shard) => positionIn(this.#positions, shard),
+      deliver: (seat, events) => this.#send(seat, { kind: 'events', events, cursor: this.#cursorOf(seat) }),
+      onArrived: () => this.#poll(),
+      onFailed: (seat) => this.#remove(seat),
+    });
   }
 
   async add(start: FeedStart, listener: FeedListener, onEnd: () => void): Promise<() => void> {
+    await this.#start();
+    const isHeld = await this.#holdsEntriesOf(start);
+    // The last one that listened may have gone meanwhile.
     await this.#start();
     if (this.#isClosed) {
       this.#stop();
       throw new LatchkeyError('store_unavailable');
     }
     const now = this.#log.now();
-    const begin = resolveStart(start, {
-      epoch: this.#epoch,
-      positions: this.#positions,
-      now,
-      keptSince: this.#log.keptSince(),
-    });
-    const live = Array.from({ length: this.#log.shards }, () => false);
-    const seat: Seat = { listener, onEnd, positions: [...begin.positions], live, isToldLive: false, closed: false };
+    const state = { epoch: this.#epoch, positions: this.#positions, now, keptSince: this.#log.keptSince(), isHeld };
+    const begin = resolveStart(start, state);
+    const seat = createSeat(listener, onEnd, begin.positions);
     this.#seats.add(seat);
     const cursor = this.#cursorOf(seat);
     if (begin.reset !== undefined) this.#send(seat, { kind: 'reset', reason: begin.reset, cursor });
-    else this.#send(seat, { kind: 'heartbeat', now: this.#log.now(), live: false, cursor });
-    void this.#catchUp(seat);
+    else this.#send(seat, { kind: 'heartbeat', now, live: false, cursor });
+    this.#catchUp.add(seat);
     return () => this.#remove(seat);
   }
 
@@ -93,8 +94,17 @@ class Hub {
   }
 
   async #begin(): Promise<void> {
+    // From an earlier time with listeners: what they were told may be lost by now.
+    const told = await Promise.all(
+      this.#entries.map(
+        async (entry, shard) => comparePositions(entry, BEGINNING) === 0 || this.#log.has(shard, entry),
+      ),
+    );
+    const missing = told.flatMap((isThere, shard) => (isThere ? [] : [shard]));
+    if (await this.#isPastLost(missing)) await this.#log.renewEpoch(this.#epoch ?? '');
     const epoch = await this.#log.epoch();
-    this.#positions = await this.#present();
+    this.#holders = await this.#log.holders();
+    await this.#goToPresent();
     this.#epoch = epoch;
     this.#stopHints = this.#log.onHint((shard) => this.#wake(shard));
     this.#timers = [
@@ -107,9 +117,10 @@ class Hub {
   }
 
   /** Where every shard ends. An empty one ends now, not at zero: a cursor must show how old it is. */
-  async #present(): Promise<Position[]> {
+  async #goToPresent(): Promise<void> {
     const idle = { ms: this.#log.now() - IDLE_LAG_MS, seq: 0 };
-    return (await this.#log.ends()).map((end) => laterOf(end, idle));
+    this.#entries = [...(await this.#log.ends())];
+    this.#positions = this.#entries.map((end) => laterOf(end, idle));
   }
 
   #stop(): void {
@@ -120,29 +131,11 @@ class Hub {
     this.#dirty.clear();
   }
 
-  /** Reads for one listener until it stands where the hub does; from then on the hub serves it. */
-  async #catchUp(seat: Seat): Promise<void> {
-    try {
-      for (let shard = 0; shard < this.#log.shards; shard += 1) {
-        while (!seat.closed && !this.#joins(seat, shard)) {
-          // Where the hub stood before this read: it may be ahead of it by the time of the answer.
-          const hub = this.#positions[shard] ?? BEGINNING;
-          const found = await this.#log.read(shard, seat.positions[shard] ?? BEGINNING, BATCH);
-          if (found.length === 0) seat.positions[shard] = laterOf(seat.positions[shard] ?? BEGINNING, hub);
-          this.#deliver(seat, shard, found, true);
-        }
-      }
-      if (!seat.closed) this.#poll();
-    } catch {
-      // The store is out: the listener comes back with its cursor.
-      this.#remove(seat);
-    }
-  }
-
-  #joins(seat: Seat, shard: number): boolean {
-    const reached = comparePositions(seat.positions[shard] ?? BEGINNING, this.#positions[shard] ?? BEGINNING) >= 0;
-    if (reached) seat.live[shard] = true;
-    return reached;
+  /** A place that only time can lead to is not checked: nothing was told there. */
+  async #holdsEntriesOf(start: FeedStart): Promise<boolean> {
+    const entries = entriesOf(start, this.#log.shards, this.#log.now());
+    const held = await Promise.all(entries.map(({ shard, position }) => this.#log.has(shard, position)));
+    return held.every(Boolean);
   }
 
   #wake(shard: number): void {
@@ -168,53 +161,66 @@ class Hub {
     try {
       const readAt = this.#log.now();
       // One round trip for both. A store that loses its past in between shows it at the next read.
-      const [epoch, found] = await Promise.all([
+      const [epoch, pages] = await Promise.all([
         this.#log.epoch(),
-        Promise.all(shards.map((shard) => this.#log.read(shard, this.#positions[shard] ?? BEGINNING, BATCH))),
+        Promise.all(shards.map((shard) => this.#log.read(shard, positionIn(this.#entries, shard), BATCH))),
       ]);
       if (epoch === undefined) return;
-      if (epoch !== this.#epoch) return await this.#resetAll(epoch);
-      for (const [index, shard] of shards.entries()) this.#advance(shard, found[index] ?? [], readAt - IDLE_LAG_MS);
-      for (const seat of this.#seats) this.#flush(seat, shards, found);
-      const isAll = shards.length === this.#log.shards && found.every((events) => events.length < BATCH);
+      if (epoch !== this.#epoch) return await this.#resetAll(epoch, 'epoch_changed');
+      if (await this.#isPastLost(shards.filter((_, index) => pages[index]?.isAnchored === false))) {
+        await this.#log.renewEpoch(epoch);
+        return this.#poll();
+      }
+      if (isPassedOver(this.#positions, shards, pages)) return await this.#resetAll(epoch, 'cursor_in_future');
+      for (const [index, shard] of shards.entries()) this.#advance(shard, pages[index], readAt - IDLE_LAG_MS);
+      for (const seat of this.#seats) this.#flush(seat, shards, pages);
+      const isAll = shards.length === this.#log.shards && pages.every(({ isFull }) => !isFull);
       if (isAll) this.#heartbeat(readAt);
     } catch {
       // The store is out: the next poll reads from where this one stood.
     }
   }
 
-  #advance(shard: number, found: readonly LoggedEvent[], before: number): void {
-    const current = this.#positions[shard] ?? BEGINNING;
-    if (found.length === BATCH) this.#dirty.add(shard);
-    this.#positions[shard] = found.at(-1)?.position ?? laterOf(current, { ms: before, seq: 0 });
+  /**
+   * Whether one of these last entries that were read is missing though it is not old enough to be trimmed, and the shard
+   * is held by another server than then, or by one that was started again.
+   */
+  async #isPastLost(missing: readonly number[]): Promise<boolean> {
+    const keptSince = missing.length > 0 ? this.#log.keptSince() + CLOCK_TOLERANCE_MS : 0;
+    const young = missing.filter((shard) => positionIn(this.#entries, shard).ms > keptSince);
+    if (young.length === 0) return false;
+    const holders = await this.#log.holders();
+    return young.some((shard) => holders[shard] !== this.#holders[shard]);
   }
 
-  #flush(seat: Seat, shards: readonly number[], found: readonly (readonly LoggedEvent[])[]): void {
+  #advance(shard: number, page: Page | undefined, before: number): void {
+    if (page?.isFull) this.#dirty.add(shard);
+    const current = positionIn(this.#positions, shard);
+    if (page?.last !== undefined) this.#entries[shard] = page.last;
+    this.#positions[shard] = laterOf(current, page?.last ?? { ms: before, seq: 0 });
+  }
+
+  #flush(seat: Seat, shards: readonly number[], pages: readonly Page[]): void {
     const events: Event[] = [];
     for (const [index, shard] of shards.entries()) {
       if (!seat.live[shard]) continue;
-      const own = seat.positions[shard] ?? BEGINNING;
-      events.push(...unseen(found[index] ?? [], own));
-      seat.positions[shard] = laterOf(own, this.#positions[shard] ?? BEGINNING);
+      const own = positionIn(seat.positions, shard);
+      events.push(...unseen(pages[index]?.events ?? [], own));
+      seat.positions[shard] = laterOf(own, positionIn(this.#positions, shard));
     }
     if (events.length > 0) this.#send(seat, { kind: 'events', events, cursor: this.#cursorOf(seat) });
   }
 
-  #deliver(seat: Seat, shard: number, found: readonly LoggedEvent[], withCursor: boolean): void {
-    const last = found.at(-1);
-    if (last === undefined) return;
-    const events = unseen(found, seat.positions[shard] ?? BEGINNING);
-    seat.positions[shard] = laterOf(seat.positions[shard] ?? BEGINNING, last.position);
-    this.#send(seat, { kind: 'events', events, cursor: withCursor ? this.#cursorOf(seat) : undefined });
-  }
-
-  async #resetAll(epoch: string): Promise<void> {
-    this.#positions = await this.#present();
+  async #resetAll(epoch: string, reason: ResetReason): Promise<void> {
+    const holders = await this.#log.holders();
+    await this.#goToPresent();
+    this.#holders = holders;
     this.#epoch = epoch;
+    this.#catchUp.forget();
     for (const seat of this.#seats) {
       seat.positions = [...this.#positions];
       seat.live.fill(true);
-      this.#send(seat, { kind: 'reset', reason: 'epoch_changed', cursor: this.#cursorOf(seat) });
+      this.#send(seat, { kind: 'reset', reason, cursor: this.#cursorOf(seat) });
     }
   }
 
@@ -234,7 +240,7 @@ class Hub {
   }
 
   #send(seat: Seat, message: FeedMessage): void {
-    if (!seat.closed && !seat.listener(message)) this.#remove(seat);
+    if (!tell(seat, message)) this.#remove(seat);
   }
 
   #remove(seat: Seat): void {
@@ -244,8 +250,4 @@ class Hub {
     if (this.#seats.size === 0) this.#stop();
     seat.onEnd();
   }
-}
-
-function unseen(found: readonly LoggedEvent[], after: Position): Event[] {
-  return found.filter(({ position }) => comparePositions(position, after) > 0).map(({ event }) => event);
 }

@@ -14,7 +14,25 @@ export type FeedState = {
   readonly now: number;
   /** Unix ms from which on no event is missing. */
   readonly keptSince: number;
+  /** Whether what stands in {@link entriesOf} the start is in the store. */
+  readonly isHeld: boolean;
 };
+
+/**
+ * How near to the present a place is known to be that of an entry: a shard without entries is told as seen only up to a
+ * time that lies further back.
+ */
+const ENTRIES_ALONE_MS = 1_000;
+
+/**
+ * Places of a cursor where an entry must stand. Where none does, the store has lost it, or its clock has fallen back, and
+ * what comes next may stand before the cursor.
+ */
+export function entriesOf(start: FeedStart, shards: number, now: number): { shard: number; position: Position }[] {
+  const cursor = typeof start === 'object' && 'cursor' in start ? readCursor(start.cursor, shards) : undefined;
+  const places = (cursor?.positions ?? []).map((position, shard) => ({ shard, position }));
+  return places.filter(({ position: { ms, seq } }) => seq !== WHOLE_MS && ms > now - ENTRIES_ALONE_MS);
+}
 
 /** With a `reset` the listener has missed something, and goes on from the positions: the present, or all that is kept. */
 export function resolveStart(
@@ -37,9 +55,9 @@ export function resolveStart(
   return reset === undefined ? { positions: cursor.positions } : { positions, reset };
 }
 
-function faultOf(cursor: Cursor, { epoch, now, keptSince }: FeedState): ResetReason | undefined {
+function faultOf(cursor: Cursor, { epoch, now, keptSince, isHeld }: FeedState): ResetReason | undefined {
   if (cursor.epoch !== epoch) return 'epoch_changed';
   const times = cursor.positions.map((position) => position.ms).filter((ms) => ms > 0);
-  if (times.some((ms) => ms > now + CLOCK_TOLERANCE_MS)) return 'cursor_in_future';
+  if (!isHeld || times.some((ms) => ms > now + CLOCK_TOLERANCE_MS)) return 'cursor_in_future';
   return times.some((ms) => ms < keptSince) ? 'cursor_expired' : undefined;
 }

@@ -174,10 +174,14 @@ describe('R10 the feed outlives its Redis', () => {
     await onReplica.replicaof('NO', 'ONE');
     proxy.switchTo(portOf(replica));
     await backInService(service);
+    const lost = isComplete ? [] : ['epoch_changed'];
+    await until('who was told of what is lost knows it', () => resetsOf(staying).length === lost.length);
     const after = await signIn(service, 'after', 20);
     const back = await follow(service.url, '', cut.lastId);
     await heardAll(after, staying);
-    await heardAll([...before, ...after], cut, back);
+    await heardAll(isComplete ? [...before, ...after] : before, cut, back);
+    expect(resetsOf(staying).map((data) => data['reason'])).toEqual(lost);
+    expect(resetsOf(back).map((data) => data['reason'])).toEqual(lost);
   });
 });
 
