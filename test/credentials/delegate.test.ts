@@ -456,6 +456,13 @@ describe('a login by an operator’s own user service', () => {
     expect(await verdict(service, body.accessToken)).toBe('good');
   });
 
+  it('F11 hands on the password as it was typed', async () => {
+    const service = await start();
+    const typed = ['man\u0303ana\u00A0\u3000 x', 'mañana   x'];
+    for (const password of typed) expect((await login(service, 'ada', { password })).status).toBe(200);
+    expect(directory.asked.map(({ body }) => body.password)).toEqual(typed);
+  });
+
   it('lands on the user whom the service names, under that user’s rules', async () => {
     const service = await start({ LOGIN_POLICY: 'single-device' });
     const phone = await issue(service, 'u-42', { platform: 'ios' });
