@@ -239,7 +239,7 @@ describe('a consumer of the feed', () => {
     expect(head).toMatchObject({
       status: 200,
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
+      'cache-control': 'no-store, no-transform',
       'x-request-id': 'the-same-for-both',
     });
   });
