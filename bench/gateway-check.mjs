@@ -1,6 +1,6 @@
 /**
  * Checks a second of the gateway's token checker in local mode, beside bare jose.jwtVerify, in one process and one run:
- * `npm run build && node bench/gateway-check.mjs`. Latchkey itself is played by a small server: a key set and a feed.
+ * `npm run build && node bench/gateway-check.mjs`. Latchkey itself is played by a small server: metadata, a key set and a feed.
  */
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -18,7 +18,7 @@ const { publicKey, privateKey } = await generateKeyPair('EdDSA', { extractable: 
 const jwk = { ...(await exportJWK(publicKey)), alg: 'EdDSA', use: 'sig', kid: 'k1' };
 const heartbeat = () => `event: heartbeat\ndata: ${JSON.stringify({ at: new Date().toISOString(), live: true })}\n\n`;
 const server = createServer((request, response) => {
-  if (!request.url.startsWith('/events')) return response.end(JSON.stringify({ keys: [jwk] }));
+  if (!request.url.startsWith('/events')) return response.end(JSON.stringify({ issuer, keys: [jwk] }));
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write(heartbeat());
   return setInterval(() => response.write(heartbeat()), 5_000).unref();

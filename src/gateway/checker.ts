@@ -128,8 +128,8 @@ class Checker implements TokenChecker {
     this.#listeners.delete(name, listener);
   }
 
-  async ready({ timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<void> {
-    return await this.#readiness.wait(timeoutMs);
+  ready({ timeoutMs }: { readonly timeoutMs?: number } = {}): Promise<void> {
+    return this.#readiness.wait(timeoutMs);
   }
 
   now(): number {

@@ -33,22 +33,32 @@ export class Readiness {
     this.#lastTrouble = trouble;
   }
 
-  /** @param timeoutMs 1 to 3600000; none: as long as it takes */
+  /**
+   * Whoever awaits it hears of a refusal; nobody has to.
+   *
+   * @param timeoutMs 1 to 3600000; none: as long as it takes
+   */
   wait(timeoutMs: number | undefined): Promise<void> {
+    const waited = this.#wait(timeoutMs);
+    waited.catch(() => {});
+    return waited;
+  }
+
+  async #wait(timeoutMs: number | undefined): Promise<void> {
     if (timeoutMs !== undefined) whole('timeoutMs', timeoutMs, 1, 3_600_000);
-    if (this.#isReady) return Promise.resolve();
-    if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
-    return new Promise((resolve, reject) => {
+    if (this.#isReady) return;
+    if (this.#refusal !== undefined) throw this.#refusal;
+    let limit: NodeJS.Timeout | undefined;
+    const begun = new Promise<void>((resolve, reject) => {
       const waiting = { resolve, reject };
       this.#waiting.add(waiting);
       if (timeoutMs === undefined) return;
-      const limit = setTimeout(() => {
+      limit = setTimeout(() => {
         this.#waiting.delete(waiting);
         reject(this.#lateError(timeoutMs));
       }, timeoutMs);
-      waiting.resolve = () => (clearTimeout(limit), resolve());
-      waiting.reject = (error) => (clearTimeout(limit), reject(error));
     });
+    await begun.finally(() => clearTimeout(limit));
   }
 
   #lateError(timeoutMs: number): GatewayUnavailableError {
