@@ -67,6 +67,8 @@ function connectSentinel(target: TargetOf<'sentinel'>): Redis {
     ...(sentinelPassword && { sentinelPassword }),
     ...(addressMap && { natMap: addressMap }),
     sentinels: [...nodes],
+    // Else a promotion goes unnoticed for as long as the old master keeps the connection.
+    failoverDetector: true,
     name,
     db,
   });

@@ -3,6 +3,8 @@
  * servers are like, what its user may do there. Must not know what the keys sign. Keeps the clock in step while nothing else is asked of Redis.
  */
 import { randomUUID } from 'node:crypto';
+import { Cluster } from 'ioredis';
+import { LatchkeyError } from '../contract/errors.ts';
 import type { RedisClock } from './clock.ts';
 import { answerOf, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
@@ -45,7 +47,7 @@ export function createDeployment(
   const servers = createServerChecks(facts);
 
   async function check(): Promise<void> {
-    await observeTime(redis, keys, clock);
+    await Promise.all([observeTime(redis, keys, clock), leaveReplica(redis)]);
     await servers.check(redis);
     await assertRights(redis, keys);
     await agree(redis, keys, run, facts);
@@ -87,6 +89,21 @@ async function observeTime(redis: RedisClient, keys: Keys, clock: RedisClock): P
   const sentAt = performance.now();
   const script = "local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000)";
   clock.observe(Number(await answerOf(redis.eval(script, 1, keys.settings()))), sentAt);
+}
+
+/**
+ * A master that was demoted goes on answering reads, of what is old by then: a new connection may lead to the new one.
+ * Without the right to ask, writes alone show it.
+ */
+async function leaveReplica(redis: RedisClient): Promise<void> {
+  if (redis instanceof Cluster) return;
+  const [role] = await answerOf(redis.role()).catch((error: unknown) => {
+    if (error instanceof LatchkeyError) throw error;
+    return ['master'];
+  });
+  if (role === 'master') return;
+  redis.disconnect(true);
+  throw new LatchkeyError('store_unavailable');
 }
 
 /** The first node writes the record; every other one must fit it. */

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Cluster } from 'ioredis';
+import { LatchkeyError } from '../contract/errors.ts';
 import type { EventLog } from '../tokens/event-log.ts';
 import type { Position } from '../tokens/feed-cursor.ts';
 import type { RedisClock } from './clock.ts';
@@ -97,10 +98,16 @@ function besides(redis: RedisClient): RedisClient {
   return other;
 }
 
-/** Another text after a restart of the server that has the key, and when another server has it. */
+/**
+ * Another text after a restart of the server that has the key, and when another server has it. Without the right to ask
+ * it may be another one at any time.
+ */
 async function holderOf(redis: RedisClient, key: string): Promise<string> {
   const script = "return redis.call('INFO', 'server') .. redis.call('INFO', 'replication')";
-  const info = String(await answerOf(redis.eval(script, 1, key)));
+  const info = await answerOf(redis.eval(script, 1, key)).then(String, (error: unknown) => {
+    if (error instanceof LatchkeyError) throw error;
+    return `run_id:${randomUUID()}`;
+  });
   return [/^run_id:\S+/m, /^master_replid:\S+/m].map((form) => form.exec(info)?.[0] ?? '').join(' ');
 }
 
