@@ -56,7 +56,15 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
     signer: createSigner(signing, config.issuer, config.audience),
     stores,
     feed,
-    readiness: { isDraining: () => draining, hasAgreed: () => hasAgreed, check: () => deployment.check() },
+    readiness: {
+      isDraining: () => draining,
+      hasAgreed: () => hasAgreed,
+      // Who is told that this process is ready must not be told 503 by the next call: the check is the agreement.
+      async check() {
+        await deployment.check();
+        hasAgreed = true;
+      },
+    },
     log,
     ...(config.credentials.kind === 'delegate' && {
       credentials: createDelegate({ ...config.credentials, now: () => clock.now() }),
