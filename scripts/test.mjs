@@ -14,7 +14,8 @@ const PROMISE = /^[A-Z]\d{1,2}\b ?$/;
 function filesOf(args) {
   const at = args.findIndex((arg) => arg === '-t' || arg === '--testNamePattern');
   const wanted = args[at + 1] ?? '';
-  if (at < 0 || args.length > 2 || !PROMISE.test(wanted)) return [];
+  const areNamed = args.some((arg, index) => index !== at + 1 && !arg.startsWith('-'));
+  if (at < 0 || areNamed || !PROMISE.test(wanted)) return [];
   const id = new RegExp(`\\b${wanted.trim()}\\b`);
   const files = readdirSync(join(root, 'test'), { recursive: true }).filter((file) => file.endsWith('.test.ts'));
   return files.map((file) => join('test', file)).filter((file) => id.test(readFileSync(join(root, file), 'utf8')));
