@@ -97,6 +97,9 @@ it('every script of the service runs on a Cluster, for users and tenants in all 
   await Promise.all(users.map(liveThrough));
   await Promise.all(['acme', 'initech', 'umbrella', 'hooli'].map(deliver));
 
+  // Of a past that is not this one: nothing changes.
+  await service.eventLog.renewEpoch('another');
+
   // Only what was seen a minute ago is noted again.
   const { body } = await issue(service, 'seen');
   service.shiftClock(MINUTE_MS);
