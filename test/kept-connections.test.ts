@@ -1,8 +1,16 @@
 // Connections to other services are kept for a time only: a changed DNS record is followed.
-import { describe, expect, it } from '@jest/globals';
-import { createServer } from 'node:http';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createHttpFetch } from '../src/gateway/http-fetch.ts';
+
+const servers: Server[] = [];
+afterAll(() => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
 
 /** Tells at which address it was asked. */
 async function startServer(address: string, port = 0) {
@@ -10,6 +18,7 @@ async function startServer(address: string, port = 0) {
   await new Promise<void>((resolve) => {
     server.listen(port, address, resolve);
   });
+  servers.push(server);
   return server;
 }
 
@@ -17,7 +26,7 @@ describe('F50 a kept connection has a greatest age', () => {
   it('after which the name is looked up again', async () => {
     const old = await startServer('127.0.0.1');
     const { port } = old.address() as AddressInfo;
-    const moved = await startServer('127.0.0.2', port);
+    await startServer('127.0.0.2', port);
     let [address, now, lookups] = ['127.0.0.1', 0, 0];
     const fetch = createHttpFetch({
       monotonic: () => now,
@@ -41,9 +50,5 @@ describe('F50 a kept connection has a greatest age', () => {
     now = 31_000;
     await ask(); // The last one: it is not kept any longer.
     expect([await ask(), lookups]).toEqual(['127.0.0.2', 2]);
-    for (const server of [old, moved]) {
-      server.closeAllConnections();
-      server.close();
-    }
   });
 });

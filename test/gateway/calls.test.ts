@@ -23,7 +23,9 @@ beforeAll(async () => {
   service = await startService();
   token = (await issue(service, 'ada')).body.accessToken;
 });
+const closing: (() => void)[] = [];
 afterEach(() => {
+  closing.splice(0).forEach((close) => close());
   closeCheckers();
   closeProxies();
   closeBetweens();
@@ -228,6 +230,10 @@ describe('F50 connections', () => {
     await new Promise<void>((resolve) => {
       server.listen(0, '127.0.0.1', resolve);
     });
+    closing.push(() => {
+      server.closeAllConnections();
+      server.close();
+    });
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
     const fetch = createHttpFetch();
     const get = async () => {
@@ -242,12 +248,11 @@ describe('F50 connections', () => {
     await Promise.all([get(), get(), get()]);
     isBroken = true;
     expect(await Promise.all([get(), get()])).toEqual([200, 200]);
-    server.closeAllConnections();
-    server.close();
   });
 
   it('leave nothing behind on the signal that stops the feed', async () => {
     const stop = new AbortController();
+    closing.push(() => stop.abort());
     let connections = 0;
     const api = {
       events: (_query: string, _id: string | undefined, signal: AbortSignal) => {
@@ -267,7 +272,6 @@ describe('F50 connections', () => {
       await until('it connects anew', () => connections === n);
     }
     expect(entries()).toEqual(before);
-    stop.abort();
   });
 });
 
