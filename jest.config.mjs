@@ -22,6 +22,8 @@ export default {
       },
     ],
   },
+  // A test that failed half-way may leave connections behind: the run ends all the same.
+  forceExit: true,
   coverageProvider: 'v8',
   // Only for what hangs: how long a busy machine takes decides nothing.
   testTimeout: 240_000,
