@@ -79,6 +79,8 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
       });
       return () => {
         listening.disconnect();
+        // It counts as ready for a while yet, and another may have taken its place.
+        if (beside === reading) beside = undefined;
         reading.disconnect();
       };
     },
