@@ -166,6 +166,12 @@ export function answerOf<T>(call: Promise<T>): Promise<T> {
   });
 }
 
+/** Whether a failed answer says that this user may not ask (ACL): for who can do without. */
+export function isForbidden(error: unknown): boolean {
+  const { cause } = (error ?? {}) as { readonly cause?: unknown };
+  return cause instanceof Error && cause.message.startsWith('NOPERM');
+}
+
 function outageOf(error: unknown): unknown {
   const isReply = error instanceof Error && error.name === 'ReplyError';
   // Under this name another version keeps something else.

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { Cluster } from 'ioredis';
 import { LatchkeyError } from '../contract/errors.ts';
 import type { RedisClock } from './clock.ts';
-import { answerOf, type RedisClient } from './connect.ts';
+import { answerOf, isForbidden, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
 import { assertRights } from './rights.ts';
@@ -98,7 +98,7 @@ async function observeTime(redis: RedisClient, keys: Keys, clock: RedisClock): P
 async function leaveReplica(redis: RedisClient): Promise<void> {
   if (redis instanceof Cluster) return;
   const [role] = await answerOf(redis.role()).catch((error: unknown) => {
-    if (error instanceof LatchkeyError) throw error;
+    if (!isForbidden(error)) throw error;
     return ['master'];
   });
   if (role === 'master') return;

@@ -4,12 +4,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Cluster } from 'ioredis';
-import { LatchkeyError } from '../contract/errors.ts';
 import type { EventLog } from '../tokens/event-log.ts';
 import type { Position } from '../tokens/feed-cursor.ts';
 import type { RedisClock } from './clock.ts';
 import { readEvent } from './event-codec.ts';
-import { answerOf, type RedisClient } from './connect.ts';
+import { answerOf, isForbidden, type RedisClient } from './connect.ts';
 import type { EventRetention } from './event-retention.ts';
 import type { Keys } from './keys.ts';
 import { createRun } from './run-script.ts';
@@ -107,7 +106,7 @@ function besides(redis: RedisClient): RedisClient {
 async function holderOf(redis: RedisClient, key: string): Promise<string> {
   const script = "return redis.call('INFO', 'server') .. redis.call('INFO', 'replication')";
   const info = await answerOf(redis.eval(script, 1, key)).then(String, (error: unknown) => {
-    if (error instanceof LatchkeyError) throw error;
+    if (!isForbidden(error)) throw error;
     return `run_id:${randomUUID()}`;
   });
   return [/^run_id:\S+/m, /^master_replid:\S+/m].map((form) => form.exec(info)?.[0] ?? '').join(' ');

@@ -3,7 +3,7 @@
  * know what is kept.
  */
 import type { Redis } from 'ioredis';
-import { answerOf, mastersOf, type RedisClient } from './connect.ts';
+import { answerOf, isForbidden, mastersOf, type RedisClient } from './connect.ts';
 
 const MIN_MAJOR_VERSION = 7;
 
@@ -64,11 +64,9 @@ async function assertVersion(redis: Redis): Promise<void> {
 
 /** Undefined when the user may not ask, or the server does not say. */
 async function evictionPolicyOf(redis: Redis): Promise<string | undefined> {
-  const info = await answerOf(redis.info('memory').catch(emptyWhereForbidden));
+  const info = await answerOf(redis.info('memory')).catch((error: unknown) => {
+    if (!isForbidden(error)) throw error;
+    return '';
+  });
   return /maxmemory_policy:(\S+)/.exec(info)?.[1];
-}
-
-function emptyWhereForbidden(error: unknown): string {
-  if (error instanceof Error && error.message.startsWith('NOPERM')) return '';
-  throw error;
 }

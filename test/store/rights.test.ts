@@ -7,8 +7,8 @@ import { endRedis, ownCluster, ownRedis, portOf, type OwnRedis } from '../helper
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
-/** INFO is no must: without it whether Redis evicts cannot be checked. */
-const LEAST = ['+info', ...neededCommands(false).map((name) => `+${name.toLowerCase()}`)];
+/** INFO and ROLE are no must: without them some losses cannot be told from others. */
+const LEAST = ['+info', '+role', ...neededCommands(false).map((name) => `+${name.toLowerCase()}`)];
 
 let own: OwnRedis;
 let admin: Redis;
