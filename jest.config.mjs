@@ -27,6 +27,7 @@ export default {
   coverageProvider: 'v8',
   // Only for what hangs: how long a busy machine takes decides nothing.
   testTimeout: 240_000,
-  maxWorkers: 2,
+  // One more than the cores of a small machine: many tests wait for processes and clocks.
+  maxWorkers: 3,
   reporters: ['default', '<rootDir>/test/helpers/count-reporter.mjs'],
 };

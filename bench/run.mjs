@@ -39,9 +39,9 @@ const QUICK = {
 };
 const TRIAL = {
   ...QUICK,
-  rates: { ...QUICK.rates, rounds: 1, users: 64, connections: 8 },
-  held: { ...QUICK.held, rounds: 1, users: 16, connections: 8 },
-  size: { ...QUICK.size, rounds: 1, few: 300, many: 900, asked: 64, connections: 8 },
+  rates: { ...QUICK.rates, rounds: 1, users: 64, connections: 8, isTrial: true },
+  held: { ...QUICK.held, rounds: 1, users: 16, connections: 8, isTrial: true },
+  size: { ...QUICK.size, rounds: 1, isTrial: true, few: 300, many: 900, asked: 64, connections: 8 },
   memory: { users: 200 },
   rss: { ...QUICK.rss, users: 64, seconds: 2, connections: 8 },
   start: { times: 1 },

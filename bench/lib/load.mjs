@@ -6,7 +6,7 @@
  * Plan: url, connections, seconds, requests [{method, path, headers, body}], or chains [refresh token] where each answer
  * brings what the next request sends; two for each connection, as the warm-up uses up the first. The warm-up is that of this
  * process: its own first second is slow enough to be what limits a fast server. With a rate (requests a second, evenly
- * spread) it goes by paced-load.mjs: autocannon sends the requests of a second in one burst.
+ * spread) it goes by paced-load.mjs: autocannon sends the requests of a second in one burst. `isTrial`: no warm-up.
  */
 import { json } from 'node:stream/consumers';
 import autocannon from 'autocannon';
@@ -47,9 +47,15 @@ function refreshes(first) {
 
 /** As fast as they are answered. */
 async function sendAll() {
-  const { url, connections, seconds } = plan;
-  const warmup = { duration: WARM_UP_SECONDS };
-  const result = await autocannon({ url, connections, duration: seconds, setupClient: giveShare, warmup });
+  const { url, connections, seconds, isTrial } = plan;
+  const warmup = isTrial ? undefined : { duration: WARM_UP_SECONDS };
+  const result = await autocannon({
+    url,
+    connections,
+    duration: seconds,
+    setupClient: giveShare,
+    ...(warmup && { warmup }),
+  });
   const { requests, latency, errors, timeouts, non2xx } = result;
   // autocannon connects again in silence when it is cut off. At the end each connection has one request under way.
   const lost = Math.max(0, requests.sent - requests.total - connections);

@@ -4,11 +4,13 @@ import { runLoad } from './processes.mjs';
 /**
  * @param subjects name -> () => plan of load.mjs, asked for anew before each round
  * @param warmUpSeconds of each subject, before the first round; each round has a second of its own besides
+ * @param isTrial nobody looks at the figures
  * @param rate even, in requests a second; as fast as they are answered when absent
  * @returns name -> what the load tells of each round
  */
-export async function measureRounds(subjects, { rounds, seconds, warmUpSeconds, connections, rate }) {
-  const load = async (name, time) => runLoad({ ...(await subjects[name]()), connections, rate, seconds: time });
+export async function measureRounds(subjects, { rounds, seconds, warmUpSeconds, connections, rate, isTrial }) {
+  const load = async (name, time) =>
+    runLoad({ ...(await subjects[name]()), connections, rate, isTrial, seconds: time });
   const names = Object.keys(subjects);
   if (warmUpSeconds > 0) for (const name of names) await load(name, warmUpSeconds);
   const results = Object.fromEntries(names.map((name) => [name, []]));
