@@ -5,7 +5,8 @@ import { createLog, type Logger } from '../src/log.ts';
 import { createRedisNews } from '../src/redis-news.ts';
 import { connectRedis } from '../src/redis/connect.ts';
 import { parseRedisUrl } from '../src/redis/redis-url.ts';
-import { endRedis, freePort, ownRedis, type OwnRedis } from './helpers/own-redis.ts';
+import { freePort } from './helpers/free-port.ts';
+import { endRedis, ownRedis, type OwnRedis } from './helpers/own-redis.ts';
 import { until } from './helpers/processes.ts';
 
 type Line = { readonly level: number; readonly msg: string; readonly redis: string; readonly reason: string };

@@ -3,11 +3,11 @@
  * Jest loads this file as CommonJS: no import.meta, no top-level await, here and in what it imports.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findRedis } from '../../src/redis/redis-binary.ts';
 import { startRedisProcess } from '../../src/redis/redis-process.ts';
+import { freePort } from './free-port.ts';
 
 declare global {
   /** Handed to the teardown, which runs in the same process. */
@@ -52,14 +52,4 @@ function serverArguments({ host, port, folder }: { host: string; port: number; f
     'enable-debug-command': 'yes',
   };
   return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-}
-
-function freePort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, host, () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }

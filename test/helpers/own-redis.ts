@@ -2,12 +2,12 @@
  * A Redis of a test's own, to be stopped, killed and started again on the same port. Ended by {@link endRedis}.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { findRedis } from '../../src/redis/redis-binary.ts';
 import { startRedisProcess, type RedisProcess } from '../../src/redis/redis-process.ts';
+import { freePort } from './free-port.ts';
 import { until } from './processes.ts';
 
 const HOST = '127.0.0.1';
@@ -161,15 +161,4 @@ export async function ownCluster(
   await until('the cluster is whole', async () => (await Promise.all(clients.map(agrees))).every(Boolean), 15_000);
   for (const client of clients) client.disconnect();
   return { url: `redis+cluster://${nodes.map((node) => `${HOST}:${portOf(node)}`).join(',')}`, nodes };
-}
-
-/** A loopback port that nobody listens on. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, HOST, () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }

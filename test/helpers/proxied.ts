@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, request, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { freePort } from './own-redis.ts';
+import { freePort } from './free-port.ts';
 import { startProxy, type FoundProxy, type ProxyName } from './proxies.ts';
 
 /** What the app is told of a token. */

@@ -8,7 +8,7 @@ import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import * as oauth from 'oauth4webapi';
 import { makeKeySet, readKeySet } from '../../src/tokens/signing-keys.ts';
 import { issue, revokeAll, validate } from '../helpers/calls.ts';
-import { freePort } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
 import { closeServices, GATEWAY_KEY, startService, type Service } from '../helpers/service.ts';
 
 /** A service whose issuer is its own address, as in a real deployment. */

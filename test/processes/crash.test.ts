@@ -120,8 +120,8 @@ describe('R7 after kill -9 at random points', () => {
       const seen = new Set<string>();
       await inParallel(SERVERS.count, 2, async (round) => {
         const node = await startServer({ env });
-        // By the count of calls, so that a slow machine gets as far as a fast one.
-        let left = Math.ceil(Math.random() * 200);
+        // By the count of calls, so that a slow machine gets as far as a fast one; every kind of call is among so many.
+        let left = 100 + Math.ceil(Math.random() * 100);
         const counted: Caller = {
           call: (...call) => {
             left -= 1;

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { freePort } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
 import { until } from '../helpers/processes.ts';
 import {
   endServers,

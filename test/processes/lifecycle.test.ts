@@ -11,7 +11,8 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { makeKeySet } from '../../src/tokens/signing-keys.ts';
-import { endRedis, freePort, ownRedis } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { endRedis, ownRedis } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
 import {
   ADMIN_KEY,

@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { issue } from '../helpers/calls.ts';
-import { freePort } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
 import {
   call,
   example,

@@ -3,7 +3,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { asAdmin, issue } from '../helpers/calls.ts';
-import { freePort } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
 import { until } from '../helpers/processes.ts';
 import { call, portOf, SPELLINGS, startApp, startExample, type App } from '../helpers/proxied.ts';
 import { findProxy, type ProxyName } from '../helpers/proxies.ts';

@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { endRedis, freePort, ownRedis } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { endRedis, ownRedis } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
 import { closeReceivers, eventOf, startReceiver, type Receiver } from '../helpers/receiver.ts';
 import {

@@ -7,7 +7,8 @@ import { connectRedis } from '../../src/redis/connect.ts';
 import { parseRedisUrl } from '../../src/redis/redis-url.ts';
 import { issue, validate } from '../helpers/calls.ts';
 import { untrustedCertificate } from '../helpers/certificate.ts';
-import { endRedis, freePort, ownCluster, ownRedis, ownSentinel, portOf } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { endRedis, ownCluster, ownRedis, ownSentinel, portOf } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
