@@ -3,11 +3,9 @@
  * schema that checks it. A signature of ours is no proof of the form: other programs may sign with the same key.
  */
 import { z } from 'zod';
+import { LAST_SECOND } from './last-second.ts';
 import { PLATFORM_NAME, tokenIdSchema } from './messages.ts';
 import { text } from './text.ts';
-
-/** The last second that RFC 3339 can write. */
-const LAST_SECOND = 253_402_300_799;
 
 const id = text(1, 128);
 const seconds = z.int().min(0).max(LAST_SECOND);

@@ -35,7 +35,10 @@ export function createCall({ url, timeoutMs, fetch }: Settings): Call {
 
   return {
     async json(path, init) {
-      const signal = AbortSignal.timeout(timeoutMs);
+      const limit = new AbortController();
+      const { signal } = limit;
+      // One that can be taken back: AbortSignal.timeout() would hold the answer until its time is over.
+      const timer = setTimeout(() => limit.abort(new DOMException('too late', 'TimeoutError')), timeoutMs).unref();
       const answer = async () => {
         // Every call may be repeated, and a connection that is kept may have been closed at that very moment.
         const response = await ask(path, { ...init, signal }).catch((error: unknown) => {
@@ -44,9 +47,13 @@ export function createCall({ url, timeoutMs, fetch }: Settings): Call {
         });
         return JSON.parse(await textOf(response, MAX_ANSWER_BYTES)) as unknown;
       };
-      return await orAbort(signal, answer()).catch((error: unknown) => {
+      try {
+        return await orAbort(signal, answer());
+      } catch (error) {
         throw troubleOf(error, url + path, timeoutMs);
-      });
+      } finally {
+        clearTimeout(timer);
+      }
     },
 
     async open(path, headers, signal) {
@@ -61,12 +68,13 @@ export function createCall({ url, timeoutMs, fetch }: Settings): Call {
   };
 }
 
-/** Also for a `fetch` that does not heed its signal. The listener goes with the signal, which is of this call alone. */
+/** Also for a `fetch` that does not heed its signal. Leaves nothing behind on the signal. */
 function orAbort<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    if (signal.aborted) reject(signal.reason as Error);
-    work.then(resolve, reject);
+  return new Promise<T>((resolve, reject) => {
+    const abandon = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', abandon, { once: true });
+    if (signal.aborted) abandon();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abandon));
   });
 }
 

@@ -3,6 +3,7 @@
  * passed here. The wall clock says what time it is before the first heartbeat only, when nothing is decided here anyway;
  * later it tells that this machine has slept.
  */
+import type { TokenChecker } from './types.ts';
 
 /** Both in ms: one that only goes on, and may stand still while the machine sleeps; one that people set. */
 export type Clocks = { readonly monotonic: () => number; readonly wall: () => number };
@@ -71,5 +72,30 @@ export class ElapsedTime {
   /** Forgets the drift so far: it has been heard just now that no time is missing. */
   settle(): void {
     this.#difference = this.#clocks.wall() - this.#clocks.monotonic();
+  }
+}
+
+/**
+ * Latchkey's time at the latest: while nothing is heard of Latchkey, it goes on by all that passes here. A wall clock that
+ * somebody set is taken for sleep here too, so what it says is a reason to ask first.
+ */
+export class LatestTime {
+  readonly #checker: Pick<TokenChecker, 'now' | 'stalenessMs' | 'maxStalenessMs'>;
+  readonly #elapsed: ElapsedTime;
+  /** Elapsed ms less Latchkey's ms, when it was last heard. */
+  #difference = Infinity;
+
+  constructor(checker: Pick<TokenChecker, 'now' | 'stalenessMs' | 'maxStalenessMs'>, elapsed: ElapsedTime) {
+    this.#checker = checker;
+    this.#elapsed = elapsed;
+  }
+
+  /** Unix ms. To be called about once a second, so that it is known how things stood before a sleep. */
+  now(): number {
+    const elapsed = this.#elapsed.now();
+    const isFresh = this.#checker.stalenessMs() <= this.#checker.maxStalenessMs;
+    const now = this.#checker.now();
+    if (isFresh) this.#difference = elapsed - now;
+    return Math.max(now, elapsed - this.#difference);
   }
 }

@@ -44,6 +44,10 @@ export class Doubts<C extends Subject> {
     return now - this.#knownAt(connection);
   }
 
+  has(connection: C): boolean {
+    return this.#doubtful.has(connection);
+  }
+
   /** Its token may have ended unheard. */
   add(connection: C): void {
     connection.knownAt = this.#knownAt(connection);

@@ -44,6 +44,8 @@ export function createFarewell(describe: (end: End) => unknown, onError: (error:
 
   return {
     end(sockets, end) {
+      // Most tokens that end are connected elsewhere: no text is made for them.
+      if (sockets.length === 0) return;
       // What the peers have still sent is not looked at: it is nobody's any more.
       sockets.forEach(mute);
       const { reason: code, endedBy, endedAt: at } = end;

@@ -1,6 +1,6 @@
 /**
- * Owns Latchkey's public keys. An unknown `kid` has them fetched again, but not more often than the cooldown, so that
- * made-up tokens cause no load. Keys that cannot be fetched anew stay in use for a while: they were published before they
+ * Owns Latchkey's public keys. An unknown `kid` has them fetched again, but not more often than the cooldown, also when
+ * that fails, so that made-up tokens cause no load. Keys that cannot be fetched anew stay in use for a while: they were published before they
  * signed. After their greatest age they are believed no more, as one of them may have been withdrawn.
  */
 import { importJWK, type CryptoKey, type JWK } from 'jose';
@@ -31,6 +31,8 @@ export class KeySet {
   #fetchedAt = -Infinity;
   #triedAt = -Infinity;
   #fetching: Promise<void> | undefined;
+  /** Of the last fetch, if it failed. */
+  #failure: { readonly error: unknown; readonly at: number } | undefined;
 
   constructor(options: KeySetOptions) {
     this.#options = options;
@@ -48,16 +50,30 @@ export class KeySet {
   find(kid: string | undefined, alg: string | undefined): CryptoKey | undefined | Promise<CryptoKey | undefined> {
     const known = this.#lookUp(kid, alg);
     const isUnknown = known === undefined && this.#options.now() - this.#fetchedAt > COOLDOWN_MS;
-    if (isUnknown || !this.isBelievable()) return this.refresh().then(() => this.#lookUp(kid, alg));
+    if (isUnknown || !this.isBelievable()) return this.#refreshForToken().then(() => this.#lookUp(kid, alg));
     return known;
   }
 
   /** Throws GatewayUnavailableError. */
   refresh(): Promise<void> {
-    this.#fetching ??= this.#load().finally(() => {
-      this.#fetching = undefined;
-    });
+    this.#fetching ??= this.#load()
+      .then(
+        () => (this.#failure = undefined),
+        (error: unknown) => {
+          this.#failure = { error, at: this.#options.now() };
+          throw error;
+        },
+      )
+      .finally(() => (this.#fetching = undefined));
     return this.#fetching;
+  }
+
+  /** What has just failed is not tried again for every token. */
+  async #refreshForToken(): Promise<void> {
+    const failure = this.#failure;
+    const isTried = failure !== undefined && this.#options.now() - failure.at <= COOLDOWN_MS;
+    if (isTried && this.#fetching === undefined) throw failure.error;
+    return this.refresh();
   }
 
   #lookUp(kid: string | undefined, alg: string | undefined): CryptoKey | undefined {

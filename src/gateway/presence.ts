@@ -11,6 +11,7 @@ export type Holder = Connected;
 type Held = { readonly lease: Holder; readonly open: Set<Holder> };
 
 export type PresenceKeeper = {
+  /** Nothing, once it is closed: nobody would release that lease. */
   add(holder: Holder): void;
   /** @param releases false: the token has ended, there is no lease any more */
   remove(holder: Holder, releases: boolean): void;
@@ -34,14 +35,10 @@ export function createPresenceKeeper(
   const releases = new Map<string, Holder>();
   let sending: Promise<void> = Promise.resolve();
   let isScheduled = false;
+  let isClosed = false;
 
   async function send(list: Iterable<Holder>, release: boolean): Promise<void> {
-    const connected = [...list].map(({ tenant, userId, tokenId, connectionId }) => ({
-      tenant,
-      userId,
-      tokenId,
-      connectionId,
-    }));
+    const connected = [...list];
     if (connected.length === 0) return;
     try {
       const { refused } = await checker.presence(connected, release);
@@ -74,6 +71,7 @@ export function createPresenceKeeper(
 
   return {
     add(holder) {
+      if (isClosed) return;
       const { tokenId } = holder;
       // Whoever comes back at once goes on with the lease that was about to be released.
       const { lease, open } = held.get(tokenId) ?? { lease: releases.get(tokenId) ?? holder, open: new Set() };
@@ -95,6 +93,7 @@ export function createPresenceKeeper(
     },
 
     async close() {
+      isClosed = true;
       clearInterval(timer);
       for (const [tokenId, { lease }] of held) releases.set(tokenId, lease);
       held.clear();

@@ -3,6 +3,7 @@
  */
 import { errors, jwtVerify, type CryptoKey, type JWTPayload } from 'jose';
 import { isCompactJws } from '../contract/compact-jws.ts';
+import { LAST_SECOND } from '../contract/last-second.ts';
 import { ALGORITHMS, type KeySet } from './key-set.ts';
 import { ANY_TENANT, type Settings } from './options.ts';
 import type { Claims, TokenReason } from './types.ts';
@@ -10,9 +11,6 @@ import type { Claims, TokenReason } from './types.ts';
 /** RFC 9068 section 2.1, in the short form of the header. */
 const TYPE = 'at+jwt';
 const TEXT_CLAIMS = ['iss', 'sub', 'client_id', 'jti', 'sid', 'tenant', 'platform', 'device_id'] as const;
-
-/** The last second of the year 9999. */
-const LAST_SECOND = 253_402_300_799;
 
 /** @param now Latchkey's time, ms */
 export type Verify = (token: string, now: number) => Promise<Claims | TokenReason>;

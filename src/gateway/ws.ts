@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { bearerOrOfferedOf } from './bearer.ts';
-import { ElapsedTime, SYSTEM_CLOCKS, type Clocks } from './clock.ts';
+import { ElapsedTime, LatestTime, SYSTEM_CLOCKS, type Clocks } from './clock.ts';
 import { Doubts, type Subject } from './doubts.ts';
 import { saysEndOfToken, type End } from './end-of-token.ts';
 import { GatewayUnavailableError } from './errors.ts';
@@ -58,9 +58,11 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
   readonly #recent = new RecentEnds();
   readonly #farewell: Farewell;
   readonly #elapsed: ElapsedTime;
+  readonly #latest: LatestTime;
   readonly #doubts: Doubts<Connection<S>>;
   readonly #sweeper: NodeJS.Timeout;
   readonly #detach: () => void;
+  #isClosed = false;
 
   constructor(server: GatewayServer<S>, checker: TokenChecker, options: AttachOptions, clocks: Clocks) {
     this.#checker = checker;
@@ -68,6 +70,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     this.#onError = careful(fn('onError', options.onError ?? (() => {})));
     this.#farewell = createFarewell(fn('describe', options.describe ?? ((end) => sentenceOf(end))), this.#onError);
     this.#elapsed = new ElapsedTime(clocks, () => {});
+    this.#latest = new LatestTime(checker, this.#elapsed);
     this.#doubts = new Doubts({
       checker,
       elapsed: this.#elapsed,
@@ -116,6 +119,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#sweeper);
     this.#detach();
     this.#bySocket.clear();
@@ -135,7 +139,9 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     }
   }
 
-  #lets(socket: S, { token, verdict }: Judged): boolean {
+  #lets(socket: S, { token, verdict: found }: Judged): boolean {
+    // One that was being checked at close() would be watched by nobody.
+    const verdict = this.#isClosed ? undefined : found;
     if (verdict?.active) return this.#admit(socket, verdict.claims, token);
     if (verdict === undefined) this.#farewell.shut(socket, CLOSE_TRY_AGAIN, 'try again later');
     else this.#farewell.end([socket], verdict);
@@ -149,6 +155,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
       this.#farewell.end([socket], ended);
       return false;
     }
+    this.#latest.now();
     const { tenant, sub: userId, sid: tokenId } = claims;
     const knownAt = this.#knownSince(this.#elapsed.now());
     const connection = { socket, claims, token, tenant, userId, tokenId, connectionId: randomUUID(), knownAt };
@@ -193,8 +200,14 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
     this.#recent.sweep();
     for (const connection of this.#bySocket.values()) {
       if (now >= connection.claims.exp * 1000) this.#expire(connection);
+      else if (this.#mayBeOver(connection) && !this.#doubts.has(connection)) this.#doubts.add(connection);
     }
     this.#doubts.sweep(this.#bySocket.values());
+  }
+
+  /** Its access token has expired, if this machine has slept for as long as it seems. */
+  #mayBeOver({ claims }: Connection<S>): boolean {
+    return this.#latest.now() >= claims.exp * 1000;
   }
 
   /** The token goes on, and so do its other sockets. */
@@ -217,6 +230,7 @@ class Attachment<S extends GatewaySocket> implements AttachedServer<S> {
   #isStillDoubtful(connection: Connection<S>, token: string, verdict: Verdict | undefined): boolean {
     if (verdict?.active === true) return false;
     if (verdict !== undefined && saysEndOfToken(verdict)) this.#end(connection.tokenId, verdict);
+    else if (verdict === undefined && this.#mayBeOver(connection)) this.#expire(connection);
     // One it was renewed with meanwhile is asked about too: it may have been found good before the gap.
     else if (verdict === undefined || connection.token !== token) return true;
     else this.#expire(connection, verdict);

@@ -3,10 +3,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { getEventListeners } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import type { Api } from '../../src/gateway/api.ts';
+import { createCall } from '../../src/gateway/call.ts';
 import { followFeed } from '../../src/gateway/feed.ts';
 import { createHttpFetch } from '../../src/gateway/http-fetch.ts';
 import type { CheckerOptions } from '../../src/gateway/index.ts';
+import type { Settings } from '../../src/gateway/options.ts';
 import { issue } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
@@ -248,6 +251,28 @@ describe('F50 connections', () => {
     await Promise.all([get(), get(), get()]);
     isBroken = true;
     expect(await Promise.all([get(), get()])).toEqual([200, 200]);
+  });
+
+  it('an answer that is there leaves neither its time limit nor a listener behind', async () => {
+    const signals: AbortSignal[] = [];
+    const fetch: CheckerOptions['fetch'] & {} = (_url, { signal }) => {
+      signals.push(signal);
+      const body = Readable.from([Buffer.from('{}')]);
+      return Promise.resolve({ status: signals.length === 1 ? 200 : 503, headers: new Headers(), body });
+    };
+    const timeoutMs = 100;
+    const call = createCall({ url: 'http://latchkey.test', timeoutMs, fetch } as Settings);
+    const startedAt = performance.now();
+    expect(await call.json('/', { headers: {} })).toEqual({});
+    await expect(call.json('/', { headers: {} })).rejects.toThrow('answered 503');
+    const entries = () => signals.map((signal) => [getEventListeners(signal, 'abort').length, signal.aborted]);
+    const nothing = [
+      [0, false],
+      [0, false],
+    ];
+    expect(entries()).toEqual(nothing);
+    await until('their time is over', () => performance.now() - startedAt > 2 * timeoutMs);
+    expect(entries()).toEqual(nothing);
   });
 
   it('leave nothing behind on the signal that stops the feed', async () => {

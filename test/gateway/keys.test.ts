@@ -59,6 +59,21 @@ describe('F47 what is no key set takes no key away', () => {
     await expect(keys.find('another', 'EdDSA')).rejects.toMatchObject({ name: 'GatewayUnavailableError' });
   });
 
+  it('nor is it asked for by every made-up token', async () => {
+    const { keys, state } = startSet({ status: 'maintenance' });
+    const find = () => keys.find('made-up', 'EdDSA');
+    const trouble = { name: 'GatewayUnavailableError' };
+    for (let n = 0; n < 10; n += 1) await expect(find()).rejects.toMatchObject(trouble);
+    expect(state.fetches).toBe(1);
+    // Whoever asks for the keys themselves has them fetched.
+    await expect(keys.refresh()).rejects.toMatchObject(trouble);
+    expect(state.fetches).toBe(2);
+    const key = await publicKey();
+    state.answer = { keys: [key] };
+    state.now += 5_001;
+    expect([await keys.find(key.kid, key.alg), state.fetches]).toEqual([expect.anything(), 3]);
+  });
+
   it('one key that cannot be read does not fail the others', async () => {
     const [one, two] = [await publicKey(), await publicKey()];
     const { keys, state } = startSet({ keys: [null, { ...one, x: 'AAAA' }, two] });
@@ -106,6 +121,7 @@ describe('F49 keys are believed for a time', () => {
     expect(keys.isBelievable()).toBe(false);
     await expect(keys.find(key.kid, key.alg)).rejects.toThrow('down');
     state.answer = { keys: [key] };
+    state.now += 6_000;
     expect([await keys.find(key.kid, key.alg), keys.isBelievable()]).toEqual([expect.anything(), true]);
   });
 

@@ -7,8 +7,10 @@ import { closeServices, startService } from '../helpers/service.ts';
 import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 import { closeBetweens, scriptedFeed, startBetween } from './between.ts';
 import { closeCheckers, fakeClocks, readyChecker, wordOf } from './checkers.ts';
+import { closeGateways, isOpen, open, startGateway } from './socket-gateway.ts';
 
-afterEach(() => {
+afterEach(async () => {
+  await closeGateways();
   closeCheckers();
   closeProxies();
   closeBetweens();
@@ -70,6 +72,22 @@ describe('F46 a gateway that slept', () => {
     expect(await isAsked()).toBe(true);
     feed.heartbeat();
     await until('it answers by itself', async () => !(await isAsked()));
+  });
+
+  it('keeps no socket beyond its access token while nobody can be asked, and all when a clock was set', async () => {
+    const service = await startService();
+    const proxy = await startProxy(service.url);
+    const { clocks, sleep } = fakeClocks();
+    const gateway = await startGateway(proxy.url, { whenStale: 'keep' }, { timeoutMs: 500 }, clocks);
+    const client = await open(gateway.url, accessOf(await issue(service, 'ada')));
+    sleep(901_000);
+    expect(gateway.checker.stalenessMs()).toBe(Infinity);
+    await until('it is heard that no time has passed', () => gateway.checker.stalenessMs() < 30_000);
+    expect(isOpen(client)).toBe(true);
+    proxy.cut();
+    sleep(901_000);
+    await until('it is closed', () => client.closed !== undefined);
+    expect(client.closed).toEqual({ code: 4401, reason: 'token_expired' });
   });
 
   it('tells sleep from waiting, and a drift from a jump', () => {

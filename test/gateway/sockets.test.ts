@@ -1,7 +1,7 @@
 // Sockets are closed whatever fails on the way, and when nobody can say for too long whether they may be open.
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import type { WebSocket } from 'ws';
-import { sentenceOf } from '../../src/gateway/index.ts';
+import { sentenceOf, type CheckerOptions } from '../../src/gateway/index.ts';
 import type { AttachOptions } from '../../src/gateway/ws.ts';
 import { issue, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
@@ -58,6 +58,24 @@ describe('F24 a text that cannot be made keeps nothing open', () => {
       await until('it is closed', () => client.closed !== undefined);
       expect(client.closed).toEqual({ code: 4401, reason: 'token_revoked' });
     }
+  });
+
+  it('none is made for a token that is not connected here', async () => {
+    const service = await startService();
+    const asked: string[] = [];
+    const describeEnd = ({ reason }: { readonly reason: string }) => {
+      asked.push(reason);
+      return 'gone';
+    };
+    const gateway = await startGateway(service.url, { describe: describeEnd });
+    let ends = 0;
+    gateway.checker.on('ended', () => (ends += 1));
+    for (const user of ['ada', 'bob']) {
+      await issue(service, user);
+      await revokeAll(service, user);
+    }
+    await until('both ends are heard of', () => ends === 2);
+    expect(asked).toEqual([]);
   });
 
   it('the sentence says on which device, and in which time zone', () => {
@@ -135,6 +153,30 @@ describe('F25 open sockets have a bound on staleness', () => {
     }
     await until('it is closed', () => goes?.closed !== undefined);
     expect([goes?.closed?.reason, stays?.closed]).toEqual(['token_revoked', undefined]);
+  });
+
+  it('one that is being checked while the gateway stops is not let in', async () => {
+    const service = await startService();
+    let goOn: (() => void) | undefined;
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    let isHeld = false;
+    const fetch: NonNullable<CheckerOptions['fetch']> = async (url, init) => {
+      const answer = await globalThis.fetch(url, init);
+      if (url.endsWith('/introspect') && !init.body?.includes('ready')) {
+        isHeld = true;
+        await gate;
+      }
+      return answer;
+    };
+    const gateway = await startGateway(service.url, { presence: true }, { mode: 'online', fetch });
+    const client = connect(gateway.url, accessOf(await issue(service, 'ada')));
+    await until('its verdict is good, and on the way', () => isHeld);
+    await gateway.attached.close();
+    goOn?.();
+    await until('it is closed', () => client.closed !== undefined);
+    expect([client.closed?.code, gateway.admitted]).toEqual([1013, []]);
   });
 
   it('sleep of the machine counts', async () => {
