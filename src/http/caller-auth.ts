@@ -44,9 +44,10 @@ export function createAuthenticate(judge: Judge, adminKey: string, gatewayKey: s
   }
 
   async function optionalTokenOf(request: IncomingMessage): Promise<OptionalApp> {
-    const value = authorizationOf(request);
-    if (value === undefined) return {};
-    const accessToken = readBearer(value);
+    const values = valuesOf(request, AUTHORIZATION);
+    if (values.length === 0) return {};
+    // Two are two claims of who calls: neither counts.
+    const accessToken = values.length === 1 ? readBearer(values[0] as string) : undefined;
     if (accessToken === undefined) return { refusal: noBearer('token_malformed') };
     const verdict = await judge(accessToken, ANY_TENANT);
     if (verdict.active) return { token: verdict.token };

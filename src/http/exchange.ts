@@ -25,6 +25,8 @@ export type Exchange = {
   code: ErrorCode | undefined;
   /** Its answer has been written, or begun. */
   isAnswered: boolean;
+  /** Its answer has no end: only its client ends it. */
+  isStream: boolean;
   /** Called then, where somebody waits for it. */
   onAnswered: (() => void) | undefined;
 };
@@ -45,6 +47,7 @@ export function createExchanges(note: NoteRequest | undefined): BeginExchange {
       route: undefined,
       code: undefined,
       isAnswered: false,
+      isStream: false,
       onAnswered: undefined,
     };
     note?.(exchange);
@@ -77,6 +80,7 @@ export function noteAnswer(exchange: Exchange): void {
 /** Writes the head of an answer whose body has no end. */
 export function beginStream(exchange: Exchange, status: number, headers: Headers): void {
   exchange.response.writeHead(status, [...headersOf(exchange, headers), ...SECURITY_HEADERS]).flushHeaders();
+  exchange.isStream = true;
   noteAnswer(exchange);
 }
 

@@ -24,7 +24,7 @@ export function createRequestLog(log: Logger, client: ClientReader): NoteRequest
     const onClose = () => {
       socket.off('close', onClose);
       response.off('close', onClose);
-      if (exchange.isAnswered) return tell(!response.writableFinished);
+      if (exchange.isAnswered) return tell(!response.writableFinished && !exchange.isStream);
       // What it asked for is still being done: the line says what came of it.
       exchange.onAnswered = () => tell(true);
     };

@@ -2,6 +2,7 @@
 // spoofed, and that a kick reaches the next request and the feed at once.
 import type { IncomingHttpHeaders } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { closeCheckers, readyChecker, wordOf } from '../gateway/checkers.ts';
 import { asAdmin, issue } from '../helpers/calls.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { until } from '../helpers/processes.ts';
@@ -17,7 +18,7 @@ const PREFLIGHT = { origin: 'https://app.test', 'access-control-request-method':
 const PACKING: Readonly<Record<ProxyName, readonly [ours: RegExp, theirs: string]>> = {
   nginx: [/proxy_buffering off;\s+gzip off;/g, 'gzip on; gzip_types application/json; gzip_proxied any;'],
   haproxy: [/option http-no-delay/g, 'compression algo gzip\n  compression type text/event-stream'],
-  caddy: [/(?=reverse_proxy \/events)/g, 'encode {\ngzip\nmatch {\nheader Content-Type text/event-stream*\n}\n}\n'],
+  caddy: [/(?=reverse_proxy @gateway)/g, 'encode {\ngzip\nmatch {\nheader Content-Type text/event-stream*\n}\n}\n'],
 };
 
 let service: Service;
@@ -29,6 +30,7 @@ beforeAll(async () => {
   app = await startApp();
 });
 afterAll(async () => {
+  closeCheckers();
   for (const end of ends) await end();
   app.close();
   await closeServices();
@@ -145,6 +147,36 @@ const present = proxies.filter(({ found }) => 'path' in found);
     await stranger.untilAnswered();
     expect(stranger.statuses).toEqual([401]);
     await stranger.close();
+  });
+
+  it('F51 lets no other protocol than WebSockets through, with or without a token', async () => {
+    const other = {
+      connection: 'Upgrade, HTTP2-Settings',
+      upgrade: 'h2c',
+      'http2-settings': 'AAMAAABkAAQAoAAAAAIAAAAA',
+    };
+    const good = await tokenOf('trent');
+    for (const [headers, method] of [
+      [{ ...PREFLIGHT, ...other }, 'OPTIONS'],
+      [{ ...good, ...other }, 'GET'],
+      [{ ...good, ...other }, 'POST'],
+    ] as const) {
+      const answer = await call(proxy.port, headers, method);
+      expect([method, answer.status]).toEqual([method, 200]);
+      expect(JSON.parse(answer.body)).not.toHaveProperty('upgrade');
+    }
+  });
+
+  it('F51 lets no client name our headers among those that end at the proxy', async () => {
+    const headers = { ...(await tokenOf('walter')), connection: 'X-Auth-User, X-Auth-Tenant' };
+    const answer = await call(proxy.port, headers);
+    expect(JSON.parse(answer.body)).toMatchObject({ 'x-auth-user': 'walter', 'x-auth-tenant': 'default' });
+  });
+
+  it('F51 serves a gateway whole, where it serves the feed', async () => {
+    const checker = await readyChecker(`http://127.0.0.1:${proxy.feedPort}`);
+    const { authorization } = await tokenOf('peggy');
+    expect(await wordOf(checker, authorization.replace('Bearer ', ''))).toBe('active');
   });
 
   it('F51 F45 passes a kick on to a listener of the feed at once, whatever it could unpack', async () => {
