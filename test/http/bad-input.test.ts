@@ -795,7 +795,8 @@ describe('two Authorization headers', () => {
     ['GET', '/validate', 401, 'token_malformed', () => bearer(ada.body.accessToken).authorization],
     ['GET', '/tokens', 400, 'invalid_request', () => bearer(ada.body.accessToken).authorization],
     ['DELETE', '/tokens/abc', 400, 'invalid_request', () => bearer(ada.body.accessToken).authorization],
-    ['POST', '/logout', 400, 'invalid_request', () => bearer(ada.body.accessToken).authorization],
+    // Neither counts, and there is no refresh token in the body to give way to.
+    ['POST', '/logout', 401, 'token_malformed', () => bearer(ada.body.accessToken).authorization],
     ['POST', '/introspect', 400, 'invalid_request', () => asGateway.authorization],
     ['GET', '/admin/users', 400, 'invalid_request', () => asAdmin.authorization],
     ['DELETE', '/admin/users/ada/tokens', 400, 'invalid_request', () => asAdmin.authorization],
