@@ -5,15 +5,18 @@
 
 export type Target = { readonly path: string; readonly query: string };
 
+const RAW_BYTE = /[\x80-\xff]/g;
 const HTTP_AUTHORITY = /^https?:\/\/[^/?#]+(?=[/?]|$)/i;
 
 /**
  * Of the origin-form, or of the absolute-form, whose authority counts for nothing here (RFC 9112 section 3.2). Undefined
- * for any other: nothing is found there.
+ * for any other: nothing is found there. Raw bytes come out percent-encoded: node:http hands them over as Latin-1, in which
+ * a name in UTF-8 would be another name.
  *
  * @example targetOf('http://latchkey.test/tokens?x=1') // { path: '/tokens', query: 'x=1' }
  */
-export function targetOf(url: string): Target | undefined {
+export function targetOf(raw: string): Target | undefined {
+  const url = raw.replaceAll(RAW_BYTE, (byte) => `%${byte.charCodeAt(0).toString(16)}`);
   const cut = url.indexOf('?');
   const [before, query] = cut < 0 ? [url, ''] : [url.slice(0, cut), url.slice(cut + 1)];
   const path = before.startsWith('/') ? before : pathAfterAuthority(before);
