@@ -64,7 +64,7 @@ export function createDeployment(
           await check();
           on.agreed();
         } catch (error) {
-          servers.beginAnew();
+          servers.tellAgain();
           if (error instanceof DeploymentMismatch) on.mismatch(error);
           else on.lost(error);
         }

@@ -15,8 +15,8 @@ export class DeploymentMismatch extends Error {
 export type ServerChecks = {
   /** Looks at every master. Throws a DeploymentMismatch for one that must not be used, `store_unavailable` for an outage. */
   check(redis: RedisClient): Promise<void>;
-  /** What answers next may be another server. */
-  beginAnew(): void;
+  /** After an outage: what is wrong is told again. */
+  tellAgain(): void;
 };
 
 export type ServerCheckOptions = {
@@ -38,8 +38,8 @@ export function createServerChecks({ strict, warn }: ServerCheckOptions): Server
       told = risk;
       isFirst = false;
     },
-    beginAnew() {
-      isFirst = true;
+    tellAgain() {
+      told = undefined;
     },
   };
 }
