@@ -167,6 +167,31 @@ const present = proxies.filter(({ found }) => 'path' in found);
     }
   });
 
+  it('F51 names WebSockets alone to the app, whatever a client names beside them', async () => {
+    const { authorization } = await tokenOf('oscar');
+    for (const upgrade of [
+      'Upgrade: h2c\r\nUpgrade: websocket',
+      'Upgrade: websocket\r\nUpgrade: h2c',
+      'Upgrade: h2c, websocket',
+    ]) {
+      const client = await RawClient.to(proxy.port);
+      const shake = ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+      client.send(
+        'GET /chat HTTP/1.1',
+        'Host: a',
+        'Connection: Upgrade',
+        upgrade,
+        ...shake,
+        `Authorization: ${authorization}`,
+        '',
+        '',
+      );
+      await until('the app has been reached', () => client.received.includes('"x-auth-user":"oscar"'));
+      expect(client.received).not.toContain('h2c');
+      await client.close();
+    }
+  });
+
   it('F51 lets no client name our headers among those that end at the proxy', async () => {
     const headers = { ...(await tokenOf('walter')), connection: 'X-Auth-User, X-Auth-Tenant' };
     const answer = await call(proxy.port, headers);
