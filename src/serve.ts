@@ -37,7 +37,7 @@ export function serve(parts: NodeParts & { readonly onMismatch: (error: Error) =
   const { config, loaded, log } = parts;
   const { redis, stores, deployment, news, leave } = join(parts);
   const { clock, eventLog } = stores;
-  const feed = createFeed(eventLog);
+  const feed = createFeed(eventLog, (error) => log.error({ err: error }, 'feed: trouble of our own'));
   const signing = openSigning(loaded.keys);
   const webhooks = createWebhooks({
     ...stores,

@@ -69,6 +69,9 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
       const listening = besides(redis); // Until it has connected the poll goes on.
       const reading = besides(redis);
       beside = reading;
+      // When the main connection leaves its server, as that is no master any more, these must not stay.
+      const follow = () => [listening, reading].forEach((other) => other.disconnect(true));
+      redis.on('close', follow);
       listening.on('ready', () => {
         listening.subscribe(...channels.keys()).catch(() => {});
       });
@@ -77,6 +80,7 @@ export function createEventLog(redis: RedisClient, keys: Keys, clock: RedisClock
         if (shard !== undefined) listener(shard);
       });
       return () => {
+        redis.off('close', follow);
         listening.disconnect();
         // It counts as ready for a while yet, and another may have taken its place.
         if (beside === reading) beside = undefined;

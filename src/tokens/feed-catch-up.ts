@@ -6,8 +6,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { Event } from '../contract/events.ts';
 import type { EventLog, Page } from './event-log.ts';
-import { comparePositions, laterOf, type Position } from './feed-cursor.ts';
+import { comparePositions, isEntry, laterOf, type Position } from './feed-cursor.ts';
 import { positionIn, unseen, type Seat } from './feed-seat.ts';
+import { CLOCK_TOLERANCE_MS } from './feed-start.ts';
 
 /** Entries read at a time: what one listener is sent before the next one has its turn. */
 const PAGE = 200;
@@ -27,6 +28,8 @@ export type CatchUpDeps = {
   readonly deliver: (seat: Seat, events: readonly Event[]) => void;
   /** Stands where the hub does in every shard. */
   readonly onArrived: () => void;
+  /** An entry that the listener was told of is gone, though it is too young to be trimmed. */
+  readonly onLost: (seat: Seat) => void;
   /** The store is out: the listener comes back with its cursor. */
   readonly onFailed: (seat: Seat) => void;
 };
@@ -63,14 +66,18 @@ export class CatchUp {
 
   /** One page for one listener; whoever is not there yet waits for its next turn behind all others. */
   async #takeTurn(seat: Seat): Promise<void> {
-    const { log, deliver, onArrived, onFailed } = this.#deps;
+    const { log, deliver, onArrived, onLost, onFailed } = this.#deps;
     try {
       for (let shard = seat.live.indexOf(false); shard >= 0 && !seat.closed; shard = seat.live.indexOf(false)) {
         if (this.#joins(seat, shard)) continue;
         const before = positionIn(seat.positions, shard);
-        const { events: found, last, isFull, hub } = await this.#page(log, shard, before);
+        const { events: found, last, isFull, isAnchored, hub } = await this.#page(log, shard, before);
         // A reset has put it where the hub stands.
         if (seat.live[shard]) continue;
+        if (!isAnchored && isEntry(before) && before.ms > log.keptSince() + CLOCK_TOLERANCE_MS) {
+          onLost(seat);
+          break;
+        }
         const reached = laterOf(before, last ?? hub);
         seat.positions[shard] = isFull ? reached : laterOf(reached, hub);
         if (found.length === 0) continue;

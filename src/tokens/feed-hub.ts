@@ -7,9 +7,9 @@ import type { Event } from '../contract/events.ts';
 import type { EventLog, Page } from './event-log.ts';
 import type { Feed, FeedListener, FeedMessage, FeedStart, ResetReason } from './feed.ts';
 import { CatchUp } from './feed-catch-up.ts';
-import { BEGINNING, comparePositions, laterOf, writeCursor, type Position } from './feed-cursor.ts';
+import { isEntry, laterOf, placeBefore, writeCursor, type Position } from './feed-cursor.ts';
 import { createSeat, isPassedOver, positionIn, tell, unseen, type Seat } from './feed-seat.ts';
-import { CLOCK_TOLERANCE_MS, entriesOf, resolveStart } from './feed-start.ts';
+import { CLOCK_TOLERANCE_MS, entriesBeyond, resolveStart } from './feed-start.ts';
 
 /** Events read at a time. */
 const BATCH = 500;
@@ -20,8 +20,9 @@ export const HEARTBEAT_MS = 15_000;
 /** An idle shard is moved on to this far behind the present. */
 const IDLE_LAG_MS = CLOCK_TOLERANCE_MS;
 
-export function createFeed(log: EventLog): Feed {
-  const hub = new Hub(log);
+/** @param onTrouble hears of faults that are no outage of the store: nobody else would */
+export function createFeed(log: EventLog, onTrouble: (error: unknown) => void): Feed {
+  const hub = new Hub(log, onTrouble);
   return {
     listen: (start, listener, onEnd) => hub.add(start, listener, onEnd),
     close: () => hub.close(),
@@ -30,6 +31,7 @@ export function createFeed(log: EventLog): Feed {
 
 class Hub {
   readonly #log: EventLog;
+  readonly #onTrouble: (error: unknown) => void;
   readonly #seats = new Set<Seat>();
   readonly #dirty = new Set<number>();
   readonly #catchUp: CatchUp;
@@ -46,13 +48,15 @@ class Hub {
   #stopHints: (() => void) | undefined;
   #timers: NodeJS.Timeout[] = [];
 
-  constructor(log: EventLog) {
+  constructor(log: EventLog, onTrouble: (error: unknown) => void) {
     this.#log = log;
+    this.#onTrouble = onTrouble;
     this.#catchUp = new CatchUp({
       log,
       hubAt: (shard) => positionIn(this.#positions, shard),
       deliver: (seat, events) => this.#send(seat, { kind: 'events', events, cursor: this.#cursorOf(seat) }),
       onArrived: () => this.#poll(),
+      onLost: (seat) => this.#reset(seat, 'cursor_in_future'),
       onFailed: (seat) => this.#remove(seat),
     });
   }
@@ -96,9 +100,7 @@ class Hub {
   async #begin(): Promise<void> {
     // From an earlier time with listeners: what they were told may be lost by now.
     const told = await Promise.all(
-      this.#entries.map(
-        async (entry, shard) => comparePositions(entry, BEGINNING) === 0 || this.#log.has(shard, entry),
-      ),
+      this.#entries.map(async (entry, shard) => !isEntry(entry) || this.#log.has(shard, entry)),
     );
     const missing = told.flatMap((isThere, shard) => (isThere ? [] : [shard]));
     if (await this.#isPastLost(missing)) await this.#log.renewEpoch(this.#epoch ?? '');
@@ -118,7 +120,7 @@ class Hub {
 
   /** Where every shard ends. An empty one ends now, not at zero: a cursor must show how old it is. */
   async #goToPresent(): Promise<void> {
-    const idle = { ms: this.#log.now() - IDLE_LAG_MS, seq: 0 };
+    const idle = placeBefore(this.#log.now() - IDLE_LAG_MS);
     this.#entries = [...(await this.#log.ends())];
     this.#positions = this.#entries.map((end) => laterOf(end, idle));
   }
@@ -131,9 +133,8 @@ class Hub {
     this.#dirty.clear();
   }
 
-  /** A place that only time can lead to is not checked: nothing was told there. */
   async #holdsEntriesOf(start: FeedStart): Promise<boolean> {
-    const entries = entriesOf(start, this.#log.shards, this.#log.now());
+    const entries = entriesBeyond(start, this.#positions);
     const held = await Promise.all(entries.map(({ shard, position }) => this.#log.has(shard, position)));
     return held.every(Boolean);
   }
@@ -176,8 +177,9 @@ class Hub {
       for (const seat of this.#seats) this.#flush(seat, shards, pages);
       const isAll = shards.length === this.#log.shards && pages.every(({ isFull }) => !isFull);
       if (isAll) this.#heartbeat(readAt);
-    } catch {
-      // The store is out: the next poll reads from where this one stood.
+    } catch (error) {
+      // While the store is out, the next poll reads from where this one stood.
+      if (!(error instanceof LatchkeyError)) this.#onTrouble(error);
     }
   }
 
@@ -197,7 +199,7 @@ class Hub {
     if (page?.isFull) this.#dirty.add(shard);
     const current = positionIn(this.#positions, shard);
     if (page?.last !== undefined) this.#entries[shard] = page.last;
-    this.#positions[shard] = laterOf(current, page?.last ?? { ms: before, seq: 0 });
+    this.#positions[shard] = laterOf(current, page?.last ?? placeBefore(before));
   }
 
   #flush(seat: Seat, shards: readonly number[], pages: readonly Page[]): void {
@@ -217,11 +219,14 @@ class Hub {
     this.#holders = holders;
     this.#epoch = epoch;
     this.#catchUp.forget();
-    for (const seat of this.#seats) {
-      seat.positions = [...this.#positions];
-      seat.live.fill(true);
-      this.#send(seat, { kind: 'reset', reason, cursor: this.#cursorOf(seat) });
-    }
+    for (const seat of this.#seats) this.#reset(seat, reason);
+  }
+
+  /** Puts a listener where the hub stands. */
+  #reset(seat: Seat, reason: ResetReason): void {
+    seat.positions = [...this.#positions];
+    seat.live.fill(true);
+    this.#send(seat, { kind: 'reset', reason, cursor: this.#cursorOf(seat) });
   }
 
   /** Only ever after all shards were read, so that a listener hears none while the store is out. */
@@ -239,8 +244,14 @@ class Hub {
     return writeCursor({ epoch: this.#epoch ?? 'none', positions: seat.positions });
   }
 
+  /** One that cannot take a message comes back with its cursor, and keeps nothing from the others. */
   #send(seat: Seat, message: FeedMessage): void {
-    if (!tell(seat, message)) this.#remove(seat);
+    try {
+      if (tell(seat, message)) return;
+    } catch (error) {
+      this.#onTrouble(error);
+    }
+    this.#remove(seat);
   }
 
   #remove(seat: Seat): void {

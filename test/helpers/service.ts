@@ -62,6 +62,11 @@ const TEST_SETTINGS = { ISSUER: 'http://latchkey.test', ...NO_THROTTLE };
 
 const open: Service[] = [];
 
+/** No test makes trouble of this kind by accident: it ends the run. */
+export function unexpected(error: unknown): never {
+  throw error;
+}
+
 /** Starts a service; closed by {@link closeServices} in an afterAll or afterEach. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
   const prefix = options.prefix ?? testPrefix();
@@ -90,7 +95,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     retention: stores.retention,
     warn: () => {},
   });
-  const feed = createFeed(stores.eventLog);
+  const feed = createFeed(stores.eventLog, unexpected);
   const app = createApp({
     config,
     secrets: { refreshSecret: REFRESH_SECRET, adminApiKey: ADMIN_KEY, gatewayApiKey: GATEWAY_KEY },

@@ -3,12 +3,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
+import type { FeedMessage } from '../../src/tokens/feed.ts';
 import { createFeed } from '../../src/tokens/feed-hub.ts';
 import { issue } from '../helpers/calls.ts';
-import { endRedis, ownRedis } from '../helpers/own-redis.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { endRedis, ownRedis, portOf } from '../helpers/own-redis.ts';
 import { until } from '../helpers/processes.ts';
-import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { closeServices, type Service, startService, unexpected } from '../helpers/service.ts';
 import { SseClient } from '../helpers/sse.ts';
+import { closeProxies, startProxy } from '../helpers/tcp-proxy.ts';
 
 const LIMIT_MS = 120_000;
 
@@ -128,6 +131,83 @@ describe('F42 a Redis that comes back without its last second', () => {
   );
 });
 
+describe('F42 nodes that ended together with a Redis that lost its last second', () => {
+  it.each(['nothing', 'another login'])('reset who was told of what is lost, when %s has come since', async (since) => {
+    const service = await startService({ env: { SHARDS: '1' } });
+    const client = await follow(service);
+    const kept = await tokenIdOf(issue(service, 'kept'));
+    await until('told', () => heard(client, kept));
+    const before = client.lastId;
+    const lost = await tokenIdOf(issue(service, 'lost'));
+    await until('told', () => heard(client, lost));
+    client.cut();
+    const [[last = ''] = []] = await service.redis.xrevrange(service.keys.events(0), '+', '-', 'COUNT', 1);
+    await service.redis.xdel(service.keys.events(0), last);
+    // A node that remembers nothing, three seconds later.
+    const next = await startService({ prefix: service.prefix, env: { SHARDS: '1' } });
+    next.shiftClock(3_000);
+    if (since !== 'nothing') await issue(next, 'later');
+    const back = await follow(next, '', client.lastId);
+    await until('the reset', () => resetsOf(back).length > 0);
+    expect(resetsOf(back)).toEqual(['cursor_in_future']);
+    const unharmed = await follow(next, '', before);
+    const tokenId = await tokenIdOf(issue(next, 'ada'));
+    await until('both go on', () => heard(back, tokenId) && heard(unharmed, tokenId));
+    expect(resetsOf(unharmed)).toEqual([]);
+  });
+});
+
+describe('F40 a server that is no master any more', () => {
+  it(
+    'is left by the connections of the feed too, which it would tell nothing new',
+    async () => {
+      const [old, fresh] = [await ownRedis(), await ownRedis()];
+      await Promise.all([old.start(), fresh.start()]);
+      const proxy = await startProxy(old.url);
+      closers.push(closeProxies);
+      const [onOld, onFresh] = [old, fresh].map((one) => new Redis(one.url)) as [Redis, Redis];
+      closers.push(() => [onOld, onFresh].forEach((one) => one.disconnect()));
+      const service = await startService({ redisUrl: proxy.url.replace('http:', 'redis:'), env: { SHARDS: '1' } });
+      await until('it serves', async () => (await issue(service, 'ada')).status === 200);
+      const client = await follow(service);
+      await onFresh.replicaof('127.0.0.1', portOf(old));
+      await until('all is there', async () => (await onOld.incr('n')) > 0 && Number(await onOld.wait(1, 100)) === 1);
+      await onFresh.replicaof('NO', 'ONE');
+      proxy.target = fresh.url;
+      // Its copy stands still from here on.
+      await onOld.replicaof('127.0.0.1', await freePort());
+      const tokenId = await until('it has left', async () => (await issue(service, 'bob')).status === 200).then(() =>
+        tokenIdOf(issue(service, 'bob', { platform: 'web' })),
+      );
+      await until('it is told', () => heard(client, tokenId), 30_000);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('a listener that cannot take a message', () => {
+  it('is let go and told of, and the others miss nothing', async () => {
+    const service = await startService({ env: { SHARDS: '1' } });
+    const troubles: unknown[] = [];
+    const feed = createFeed(service.eventLog, (error) => troubles.push(error));
+    closers.push(() => feed.close());
+    const heardBy: string[][] = [[], []];
+    const ended: number[] = [];
+    for (const [number, list] of heardBy.entries()) {
+      const listen = (message: FeedMessage) => {
+        if (message.kind !== 'events') return true;
+        if (number === 0) throw new Error('a view that fails');
+        list.push(...message.events.map(({ tokenId }) => tokenId ?? ''));
+        return true;
+      };
+      await feed.listen('now', listen, () => ended.push(number));
+    }
+    const tokenId = await tokenIdOf(issue(service, 'ada'));
+    await until('the other one is told', () => heardBy[1]?.includes(tokenId) ?? false);
+    expect([ended, troubles.map(String)]).toEqual([[0], ['Error: a view that fails']]);
+  });
+});
+
 describe('F35 listeners that all begin at the start', () => {
   const LISTENERS = 300;
   const EVENTS = 1_000;
@@ -142,13 +222,14 @@ describe('F35 listeners that all begin at the start', () => {
     for (let n = 1; n < EVENTS; n += 1) pipeline.xadd(service.keys.events(0), '*', ...(entry?.[1] ?? []));
     await pipeline.exec();
     let reads = 0;
-    const feed = createFeed({
+    const counted = {
       ...service.eventLog,
-      read(...args) {
+      read(...args: Parameters<typeof service.eventLog.read>) {
         reads += 1;
         return service.eventLog.read(...args);
       },
-    });
+    };
+    const feed = createFeed(counted, unexpected);
     closers.push(() => feed.close());
     const told = { events: 0, live: 0 };
     await Promise.all(

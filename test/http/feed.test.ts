@@ -137,10 +137,13 @@ describe('a consumer of the feed', () => {
     const service = await startService({ env: { SHARDS: '1024', ACCESS_TTL_SECONDS: '604800' } });
     const now = service.store.now();
     const positions = Array.from({ length: 1024 }, (_, shard) => ({
-      // Nearer to the present there is a place only where an entry stands.
       ms: now - 2_000 - shard * 590_000,
       seq: 40_000 + shard,
     }));
+    const pipeline = service.redis.pipeline();
+    for (const [shard, { ms, seq }] of positions.entries())
+      pipeline.xadd(service.keys.events(shard), `${ms}-${seq}`, 'e', 'no event');
+    await pipeline.exec();
     const epoch = (await service.eventLog.epoch()) ?? '';
     const cursor = writeCursor({ epoch, positions });
     expect(cursor.length).toBeGreaterThan(10_000);

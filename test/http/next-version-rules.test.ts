@@ -8,7 +8,7 @@ import { createSecurityEvents } from '../../src/tokens/security-event.ts';
 import { createWebhooks } from '../../src/tokens/webhooks.ts';
 import { asAdmin, asGateway, createUser, issue, login, refresh, verdict, type LoginBody } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
-import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { closeServices, type Service, startService, unexpected } from '../helpers/service.ts';
 import { signingWith } from '../helpers/signing.ts';
 
 afterAll(closeServices);
@@ -271,7 +271,7 @@ describe('F21 a webhook of the next version', () => {
           return service.tenants.find(name);
         },
       },
-      feed: createFeed(service.eventLog),
+      feed: createFeed(service.eventLog, unexpected),
       securityEvents: createSecurityEvents(signingWith(service.signingKeys), 'http://latchkey.test'),
       push: () => Promise.reject(new Error('nothing is delivered')),
       news: { onRefused() {}, onFailed() {}, onTrouble() {} },

@@ -16,7 +16,7 @@ import type { WebhookNews } from '../../src/tokens/webhook-lane.ts';
 import { asAdmin, bearer, issue, keysUnder, revokeAll } from '../helpers/calls.ts';
 import { until } from '../helpers/processes.ts';
 import { answer, closeReceivers, eventOf, startReceiver, type Receiver } from '../helpers/receiver.ts';
-import { closeServices, startService, type Service } from '../helpers/service.ts';
+import { closeServices, type Service, startService, unexpected } from '../helpers/service.ts';
 import { signingWith } from '../helpers/signing.ts';
 
 const ISSUER = 'http://latchkey.test';
@@ -76,7 +76,7 @@ type Node = {
 function startNode(options: NodeOptions = {}): Node {
   const { at = service } = options;
   const node: Node = { errors: [], waits: [], pauses: [], refused: [], listens: 0 };
-  const feed = createFeed(at.eventLog);
+  const feed = createFeed(at.eventLog, unexpected);
   const news: WebhookNews = {
     onRefused: (_tenant, { jti, error }) => node.refused.push(`${jti} ${error}`),
     onFailed: (_tenant, { error }, waitMs) => {

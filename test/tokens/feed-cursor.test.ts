@@ -2,7 +2,9 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import {
+  comparePositions,
   MAX_CURSOR_LENGTH,
+  placeBefore,
   readCursor,
   WHOLE_MS,
   writeCursor,
@@ -29,7 +31,23 @@ describe('F21 a cursor of the next version', () => {
     const positions = [1, 2, 3].map((seq) => ({ ms: NOW, seq }));
     const text = writeCursor(cursorOf(positions));
     for (const more of ['~', '~2', '~p:7~{"a":1}']) expect(readCursor(text + more, 3)).toEqual(cursorOf(positions));
-    for (const other of [`v2:${text}`, `${text}!`, `${text}_0`]) expect(readCursor(other, 3)).toBeUndefined();
+    const [bare = ''] = text.split('~1', 1);
+    for (const other of [`v2:${text}`, `${bare}!~1`, `${bare}_0~1`]) expect(readCursor(other, 3)).toBeUndefined();
+  });
+});
+
+describe('F42 a cursor of an older version', () => {
+  it('may name a time where nothing had happened, so that its places 0 are no entries', () => {
+    const positions = [
+      { ms: NOW, seq: 3 },
+      { ms: NOW, seq: 0 },
+      { ms: 0, seq: 0 },
+    ];
+    const text = writeCursor(cursorOf(positions));
+    expect(readCursor(text, 3)).toEqual(cursorOf(positions));
+    const older = text.slice(0, text.lastIndexOf('~'));
+    expect(readCursor(older, 3)?.positions).toEqual([positions[0], placeBefore(NOW), positions[2]]);
+    expect(comparePositions(placeBefore(NOW), { ms: NOW, seq: 0 })).toBeLessThan(0);
   });
 });
 
@@ -64,7 +82,7 @@ describe('a cursor of 1024 shards', () => {
       { ms: NOW - 36, seq: WHOLE_MS },
     ];
     const text = writeCursor(cursorOf(positions));
-    expect(text).toBe(`${EPOCH}~${NOW.toString(36)}~0.3_10.*2`);
+    expect(text).toBe(`${EPOCH}~${NOW.toString(36)}~0.3_10.*2~1`);
     const inFull = text.replace('10.', `10.${WHOLE_MS.toString(36)}`);
     expect(readCursor(inFull, 3)).toEqual(cursorOf(positions));
   });
