@@ -115,7 +115,8 @@ export function unknownValue(what: string, given: string, valid: readonly string
 }
 
 /** A caller's own text, of a length and in a form that an answer can carry. */
-function shorten(text: string): string {
+/** A name that somebody sent, for a sentence that repeats it. */
+export function shorten(text: string): string {
   return text.slice(0, LONGEST_NAME).toWellFormed();
 }
 

@@ -68,11 +68,14 @@ const loginOptions = {
   evict: z.array(tokenIdSchema).max(100).default([]).describe('Tokens of this user to end in the same step.'),
 };
 
+/** Of a password of 256 characters, in UTF-16 units, however it is typed. */
+const LONGEST_TYPED = 1024;
+
 export const loginRequest = z
   .strictObject({
     tenant: tenantSchema.default(DEFAULT_TENANT),
     userId: id,
-    password: z.string().min(1).max(256),
+    password: z.string().min(1).max(LONGEST_TYPED),
     ...loginOptions,
     deviceProof: z
       .string()
@@ -154,14 +157,18 @@ export const introspectForm = z.object({
 });
 export const revokeForm = z.object({ token: z.string().min(1) });
 
-/** Counted as it is stored: one system types a letter as one character, another as two. */
+/** Counted as it is stored: one system types a letter as one character, another as up to three. */
 const newPassword = expecting(
   '8-256 characters',
   z
     .string()
     .min(8, { abort: true })
-    .max(256)
-    .refine((password) => Array.from(opaqueString(password)).length >= 8),
+    .max(LONGEST_TYPED, { abort: true })
+    .refine((password) => {
+      const { length } = Array.from(opaqueString(password));
+      return length >= 8 && length <= 256;
+    })
+    .describe('8-256 characters, counted after normalisation (RFC 8265 section 4.2.2).'),
 );
 
 export const createUserRequest = z

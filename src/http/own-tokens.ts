@@ -6,7 +6,7 @@ import { LatchkeyError, TOKEN_REASONS } from '../contract/errors.ts';
 import { countResult, refreshResult, tokensResult } from '../contract/answers.ts';
 import { logoutRequest, refreshRequest, tokenIdSchema } from '../contract/messages.ts';
 import type { Platforms } from '../domain/platform.ts';
-import { isActive } from '../domain/token.ts';
+import { isActive, type Token } from '../domain/token.ts';
 import type { Refresh } from '../tokens/refresh.ts';
 import type { SignOut } from '../tokens/sign-out.ts';
 import type { TokenStore } from '../tokens/store.ts';
@@ -25,6 +25,18 @@ export function ownTokenEndpoints(
   store: TokenStore,
   platforms: Platforms,
 ): Endpoint[] {
+  /** A header's token that time has ended is as good as a body that has none. A reuse has ended its token already. */
+  async function ownerOf(refreshToken: string, outlived: Token | undefined): Promise<Token> {
+    try {
+      return await signOut.ownerOf(refreshToken);
+    } catch (error) {
+      const code = error instanceof LatchkeyError ? error.code : undefined;
+      const isNoGood = code !== 'refresh_reused' && TOKEN_REASONS.some((reason) => reason === code);
+      if (outlived === undefined || !isNoGood) throw error;
+      return outlived;
+    }
+  }
+
   return [
     endpoint({
       method: 'post',
@@ -57,7 +69,7 @@ export function ownTokenEndpoints(
       async handle({ caller, body }) {
         const { refreshToken, scope } = body;
         const { token, outlived, refusal } = caller;
-        const owner = token ?? (refreshToken === undefined ? outlived : await signOut.ownerOf(refreshToken));
+        const owner = token ?? (refreshToken === undefined ? outlived : await ownerOf(refreshToken, outlived));
         if (!owner) throw refusal ?? new LatchkeyError('token_missing', { detail: NOTHING_TO_SIGN_OUT });
         return { status: 200, body: { count: await signOut.logout(owner, scope) } };
       },

@@ -3,11 +3,10 @@
  * what is in it.
  */
 import { LatchkeyError } from '../contract/errors.ts';
+import { shorten } from '../contract/faults.ts';
 
 /** No body of ours nests as deep; what looks through a value may go down by recursion. */
 const MAX_DEPTH = 32;
-/** Of a name that an answer repeats. */
-const LONGEST_NAME = 60;
 
 /** An object or a list (RFC 8259 allows any value; no endpoint here takes one). Throws `invalid_request`. */
 export function readJson(text: string): unknown {
@@ -55,7 +54,7 @@ function assertOneMeaning(json: string): void {
 
 function noteName(quoted: string, names: Set<string> | undefined): void {
   const name = quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
-  if (names?.has(name)) throw invalid(`${shown(name)}: comes twice in one object of the body`);
+  if (names?.has(name)) throw invalid(`${shorten(name)}: comes twice in one object of the body`);
   names?.add(name);
 }
 
@@ -76,15 +75,11 @@ function isFollowedByColon(json: string, end: number): boolean {
 
 /** Where a text is that is not well-formed Unicode: no UTF-8 can say it, and others would read another text. */
 function illFormedPlace(value: unknown, path: readonly string[]): string | undefined {
-  if (typeof value === 'string') return value.isWellFormed() ? undefined : path.map(shown).join('.');
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : path.map(shorten).join('.');
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [name, part] of Object.entries(value)) {
-    const place = name.isWellFormed() ? illFormedPlace(part, [...path, name]) : [...path, name].map(shown).join('.');
+    const place = name.isWellFormed() ? illFormedPlace(part, [...path, name]) : [...path, name].map(shorten).join('.');
     if (place !== undefined) return place;
   }
   return undefined;
-}
-
-function shown(name: string): string {
-  return name.slice(0, LONGEST_NAME).toWellFormed();
 }

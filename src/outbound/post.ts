@@ -30,8 +30,8 @@ export type Answer = {
 };
 
 /**
- * Hands the answer to `read` as soon as its status is there; what `read` leaves of the body is waited for no longer than a moment, so that the connection can be kept. Rejects with
- * an {@link OutboundError}, or with what `read` throws.
+ * Hands the answer to `read` as soon as its status is there; what `read` leaves of the body is waited for no longer than a
+ * moment, so that the connection can be kept. Rejects with an {@link OutboundError}, or with what `read` throws.
  *
  * @example await post({ url, body, headers, withinMs: 2_000 }, async ({ status }) => status === 200)
  */

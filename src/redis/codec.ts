@@ -1,6 +1,6 @@
 /**
- * Owns how tokens and users are written in Redis, and the details of events: parts joined by US, in the order that scripts/lib.lua states.
- * Must not know commands or keys. Reading never throws: what cannot be read is undefined. A later version may add parts
+ * Owns how tokens and users are written in Redis, and the details of events: parts joined by US, in the order that
+ * scripts/lib.lua states. Must not know commands or keys. Reading never throws: what cannot be read is undefined. A later version may add parts
  * behind those that are known here, fields beside them, and words to its lists: readers take what they know.
  */
 import { TOKEN_REASONS, type TokenReason } from '../contract/errors.ts';

@@ -15,8 +15,7 @@ import type {
   TenantStore,
   TokenStore,
 } from '../tokens/store.ts';
-
-import { readPolicyChoice } from './tenant-store.ts';
+import { unlessUnreadable } from '../tokens/stored-rules.ts';
 import {
   fieldsOf,
   isUnreadable,
@@ -37,7 +36,7 @@ import {
 import { answerOf } from './connect.ts';
 import { readHistoryEntry } from './event-codec.ts';
 import { planWrites } from './plan-writes.ts';
-import { unlessUnreadable } from '../tokens/stored-rules.ts';
+import { readPolicyChoice } from './tenant-store.ts';
 import { readEnded, readFlatHash, readHash, type UserScope } from './user-scope.ts';
 
 /** Tries of one update before the caller is told to come back later. */

@@ -7,7 +7,8 @@ import type { Event } from '../contract/events.ts';
 import type { EventLog, Page } from './event-log.ts';
 import type { Feed, FeedListener, FeedMessage, FeedStart, ResetReason } from './feed.ts';
 import { CatchUp } from './feed-catch-up.ts';
-import { isEntry, laterOf, placeBefore, writeCursor, type Position } from './feed-cursor.ts';
+import { laterOf, placeBefore, writeCursor, type Position } from './feed-cursor.ts';
+import { LastEntries } from './feed-last-entries.ts';
 import { createSeat, isPassedOver, positionIn, tell, unseen, type Seat } from './feed-seat.ts';
 import { CLOCK_TOLERANCE_MS, entriesBeyond, resolveStart } from './feed-start.ts';
 
@@ -35,11 +36,10 @@ class Hub {
   readonly #seats = new Set<Seat>();
   readonly #dirty = new Set<number>();
   readonly #catchUp: CatchUp;
+  /** From there the hub reads on. */
+  readonly #entries: LastEntries;
   /** What cursors are made of: an idle shard goes with the time, so that its cursor stays young. */
   #positions: Position[] = [];
-  /** The last entry of every shard that was read, and who held the shards then: from there the hub reads on. */
-  #entries: Position[] = [];
-  #holders: readonly string[] = [];
   #epoch: string | undefined;
   #starting: Promise<void> | undefined;
   #isDraining = false;
@@ -51,6 +51,7 @@ class Hub {
   constructor(log: EventLog, onTrouble: (error: unknown) => void) {
     this.#log = log;
     this.#onTrouble = onTrouble;
+    this.#entries = new LastEntries(log);
     this.#catchUp = new CatchUp({
       log,
       hubAt: (shard) => positionIn(this.#positions, shard),
@@ -99,13 +100,8 @@ class Hub {
 
   async #begin(): Promise<void> {
     // From an earlier time with listeners: what they were told may be lost by now.
-    const told = await Promise.all(
-      this.#entries.map(async (entry, shard) => !isEntry(entry) || this.#log.has(shard, entry)),
-    );
-    const missing = told.flatMap((isThere, shard) => (isThere ? [] : [shard]));
-    if (await this.#isPastLost(missing)) await this.#log.renewEpoch(this.#epoch ?? '');
+    if (await this.#entries.isLoss(await this.#entries.missing())) await this.#log.renewEpoch(this.#epoch ?? '');
     const epoch = await this.#log.epoch();
-    this.#holders = await this.#log.holders();
     await this.#goToPresent();
     this.#epoch = epoch;
     this.#stopHints = this.#log.onHint((shard) => this.#wake(shard));
@@ -121,8 +117,7 @@ class Hub {
   /** Where every shard ends. An empty one ends now, not at zero: a cursor must show how old it is. */
   async #goToPresent(): Promise<void> {
     const idle = placeBefore(this.#log.now() - IDLE_LAG_MS);
-    this.#entries = [...(await this.#log.ends())];
-    this.#positions = this.#entries.map((end) => laterOf(end, idle));
+    this.#positions = (await this.#entries.goToEnds()).map((end) => laterOf(end, idle));
   }
 
   #stop(): void {
@@ -164,11 +159,11 @@ class Hub {
       // One round trip for both. A store that loses its past in between shows it at the next read.
       const [epoch, pages] = await Promise.all([
         this.#log.epoch(),
-        Promise.all(shards.map((shard) => this.#log.read(shard, positionIn(this.#entries, shard), BATCH))),
+        Promise.all(shards.map((shard) => this.#log.read(shard, this.#entries.at(shard), BATCH))),
       ]);
       if (epoch === undefined) return;
       if (epoch !== this.#epoch) return await this.#resetAll(epoch, 'epoch_changed');
-      if (await this.#isPastLost(shards.filter((_, index) => pages[index]?.isAnchored === false))) {
+      if (await this.#entries.isLoss(shards.filter((_, index) => pages[index]?.isAnchored === false))) {
         await this.#log.renewEpoch(epoch);
         return this.#poll();
       }
@@ -183,22 +178,10 @@ class Hub {
     }
   }
 
-  /**
-   * Whether one of these last entries that were read is missing though it is not old enough to be trimmed, and the shard
-   * is held by another server than then, or by one that was started again.
-   */
-  async #isPastLost(missing: readonly number[]): Promise<boolean> {
-    const keptSince = missing.length > 0 ? this.#log.keptSince() + CLOCK_TOLERANCE_MS : 0;
-    const young = missing.filter((shard) => positionIn(this.#entries, shard).ms > keptSince);
-    if (young.length === 0) return false;
-    const holders = await this.#log.holders();
-    return young.some((shard) => holders[shard] !== this.#holders[shard]);
-  }
-
   #advance(shard: number, page: Page | undefined, before: number): void {
     if (page?.isFull) this.#dirty.add(shard);
     const current = positionIn(this.#positions, shard);
-    if (page?.last !== undefined) this.#entries[shard] = page.last;
+    if (page?.last !== undefined) this.#entries.note(shard, page.last);
     this.#positions[shard] = laterOf(current, page?.last ?? placeBefore(before));
   }
 
@@ -214,9 +197,7 @@ class Hub {
   }
 
   async #resetAll(epoch: string, reason: ResetReason): Promise<void> {
-    const holders = await this.#log.holders();
     await this.#goToPresent();
-    this.#holders = holders;
     this.#epoch = epoch;
     this.#catchUp.forget();
     for (const seat of this.#seats) this.#reset(seat, reason);

@@ -1,7 +1,7 @@
 /**
- * Owns who may try a password now. Failures of strangers lock the user and the address for them, the user from their own network
- * first; a device that proves it
- * belongs to the user has counters of its own, so nobody can lock the owner out. Must not know how counters are kept.
+ * Owns who may try a password now. Failures of strangers lock the user and the address for them, the user from their own
+ * network first. A device that proves it belongs to the user has counters of its own, so nobody can lock the owner out.
+ * Must not know how counters are kept.
  */
 import { LatchkeyError } from '../contract/errors.ts';
 import type { RefreshTokens } from './refresh-token.ts';

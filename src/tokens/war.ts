@@ -14,7 +14,7 @@ export const DISPLACEMENTS_REMEMBERED = 21;
  * deviceId look like one that does, and they never stop. What time had ended before signs nobody out.
  */
 export function displacementsOf({ grounds }: Plan): number {
-  return [...grounds.values()].filter(({ reason }) => reason !== 'expired').length;
+  return [...grounds.values()].filter(({ hadExpired }) => !hadExpired).length;
 }
 
 /** Throws `reconnect_war` when this automatic login would displace once more than the tenant allows within its window. */

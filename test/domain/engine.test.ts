@@ -209,6 +209,18 @@ describe('step 1: expired records are deleted', () => {
 
 describe('F1 an expired token whose access token outlives it', () => {
   const twoInAll = policyOf({ countBy: 'all', max: 2 });
+
+  it.each([
+    { how: 'evicted', policy: NO_LIMITS, held: ['ios@1 outlived'], evict: ['ios@1'] },
+    { how: 'same_device', policy: NO_LIMITS, held: ['ios@1 outlived on=d1'], deviceId: 'd1' },
+    { how: 'expired', policy: presetOf('single-device'), held: ['ios@1 outlived'] },
+  ])('ends on a ground that says so: $how', ({ how, ...given }) => {
+    const { grounds } = planOf({ ...given, login: 'ios' });
+    expect(grounds.get('ios@1')).toMatchObject({ reason: how, hadExpired: true });
+    const active = { ...given, held: given.held.map((token) => token.replace(' outlived', '')) };
+    expect(planOf({ ...active, login: 'ios' }).grounds.get('ios@1')).not.toHaveProperty('hadExpired');
+  });
+
   it.each([
     { policy: presetOf('single-device'), held: ['ios@1 outlived'], outcome: 'kick ios@1' },
     { policy: policyOf({ countBy: 'all', overflow: 'delete' }), held: ['ios@1 outlived'], outcome: 'delete ios@1' },
@@ -240,12 +252,12 @@ describe('F1 an expired token whose access token outlives it', () => {
     const held = ['ios@1', 'web@2', 'ipad@3 outlived'];
     const plan = planOf({ policy: NO_LIMITS, held, login: 'tv', maxTokens: 3 });
     expect(written(plan)).toBe('kick ipad@3');
-    expect(plan.grounds).toEqual(new Map([['ipad@3', { policy: HARD_CAP, reason: 'expired' }]]));
+    expect(plan.grounds).toEqual(new Map([['ipad@3', { policy: HARD_CAP, reason: 'expired', hadExpired: true }]]));
   });
 
   it('is kicked as expired, and counts as no displacement', () => {
     const plan = planOf({ policy: presetOf('single-device'), held: ['ios@1 outlived', 'web@2'], login: 'tv' });
-    expect(plan.grounds.get('ios@1')).toEqual({ policy: 'single-device', reason: 'expired' });
+    expect(plan.grounds.get('ios@1')).toEqual({ policy: 'single-device', reason: 'expired', hadExpired: true });
     expect(displacementsOf(plan)).toBe(1);
   });
 });

@@ -15,6 +15,8 @@ type Wanted = {
   readonly delete?: number;
   readonly replace?: number;
   readonly expired?: number;
+  /** Replaced or kicked, though time had ended them before. */
+  readonly outlived?: number;
 };
 
 const named = (kind: string, count = 0) =>
@@ -22,14 +24,17 @@ const named = (kind: string, count = 0) =>
 
 function planOf(wanted: Wanted): Plan {
   const [kick, deleted, replace] = [named('k', wanted.kick), named('d', wanted.delete), named('r', wanted.replace)];
-  const ended = [...kick, ...deleted, ...replace];
+  const [ended, before] = [[...kick, ...deleted, ...replace], named('o', wanted.outlived)];
   return {
     declined: false,
-    kick: new Map(kick),
+    kick: new Map([...kick, ...before]),
     // Expired records go too, but nobody is signed out by that.
     delete: new Map([...deleted, ...named('x', wanted.expired)]),
     replace: new Map(replace),
-    grounds: new Map(ended.map(([tokenId]) => [tokenId, { policy: 'p' }])),
+    grounds: new Map([
+      ...ended.map(([tokenId]) => [tokenId, { policy: 'p' }] as const),
+      ...before.map(([tokenId]) => [tokenId, { policy: 'p', reason: 'evicted', hadExpired: true }] as const),
+    ]),
     conflicts: [],
   };
 }
@@ -79,6 +84,7 @@ describe('D7 a reconnect war between devices that log in by themselves', () => {
     ['a takeover of the same device counts like a kick', 2, [20_000, 10_000], { replace: 1 }, 40],
     ['a takeover and a kick wait for two', 2, [20_000, 10_000], { replace: 1, kick: 1 }, 50],
     ['clearing away what had expired is none', 1, [3, 2, 1], { expired: 5 }, undefined],
+    ['one that time had ended is none, however it goes', 1, [3, 2, 1], { outlived: 5 }, undefined],
     ['the first one', 2, [], { kick: 1 }, undefined],
     ['the last one that is allowed', 2, [10_000], { kick: 1 }, undefined],
     ['one more than allowed waits for the oldest', 2, [20_000, 10_000], { kick: 1 }, 40],

@@ -98,6 +98,10 @@ export function call(port: number, headers: Sent, method = 'GET', body = '', pat
     const length = body === '' ? {} : { 'content-length': Buffer.byteLength(body) };
     const sent = request({ port, host: '127.0.0.1', path, method, headers: { ...length, ...headers }, agent: false });
     sent.once('error', reject);
+    sent.once('upgrade', (_incoming, socket) => {
+      socket.destroy();
+      reject(new Error('another protocol was agreed on'));
+    });
     sent.once('response', (incoming: IncomingMessage) => {
       const { statusCode: status = 0, headers: received } = incoming;
       text(incoming).then((answer) => resolve({ status, headers: received, body: answer }), reject);

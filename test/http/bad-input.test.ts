@@ -111,7 +111,7 @@ const calls: readonly BodyCall[] = [
       ['userId', undefined],
       ['password', undefined],
       ['password', ['x']],
-      ['password', 'x'.repeat(257)],
+      ['password', 'x'.repeat(1025)],
       ['tenant', false],
       ['tenant', ''],
       ...WRONG_LOGIN_FIELDS,

@@ -141,8 +141,8 @@ describe('F42 nodes that ended together with a Redis that lost its last second',
     const lost = await tokenIdOf(issue(service, 'lost'));
     await until('told', () => heard(client, lost));
     client.cut();
-    const [[last = ''] = []] = await service.redis.xrevrange(service.keys.events(0), '+', '-', 'COUNT', 1);
-    await service.redis.xdel(service.keys.events(0), last);
+    const [last] = await service.redis.xrevrange(service.keys.events(0), '+', '-', 'COUNT', 1);
+    await service.redis.xdel(service.keys.events(0), last?.[0] ?? '');
     // A node that remembers nothing, three seconds later.
     const next = await startService({ prefix: service.prefix, env: { SHARDS: '1' } });
     next.shiftClock(3_000);
@@ -171,7 +171,7 @@ describe('F40 a server that is no master any more', () => {
       await until('it serves', async () => (await issue(service, 'ada')).status === 200);
       const client = await follow(service);
       await onFresh.replicaof('127.0.0.1', portOf(old));
-      await until('all is there', async () => (await onOld.incr('n')) > 0 && Number(await onOld.wait(1, 100)) === 1);
+      await until('all is there', async () => (await onOld.incr('n')) > 0 && (await onOld.wait(1, 100)) === 1);
       await onFresh.replicaof('NO', 'ONE');
       proxy.target = fresh.url;
       // Its copy stands still from here on.

@@ -161,6 +161,21 @@ describe('F1 whatever ends tokens ends one that its access token outlives', () =
     }
   });
 
+  it('beside a refresh token that is no good', async () => {
+    const other = await phoneOf('bad-body-other');
+    await revokeAll(service, other.userId);
+    for (const [number, bad] of ['nonsense', 'lkr1.e30.AA', other.refreshToken].entries()) {
+      const phone = await outlivedPhone(`bad-body-${number}`);
+      const answer = await logout(service, phone.accessToken, { refreshToken: bad });
+      expect([bad, answer.status, answer.body]).toEqual([bad, 200, { count: 1 }]);
+      expect(await verdict(service, phone.accessToken)).toBe('token_logged_out');
+    }
+    const reused = await refreshedBefore('bad-body-reused');
+    await refresh(service, reused.refreshToken);
+    const told = await logout(service, reused.accessToken, { refreshToken: reused.refreshToken });
+    expect([told.status, told.body.code]).toEqual([401, 'refresh_reused']);
+  });
+
   it('once: the second time there is nothing to end', async () => {
     const phone = await outlivedPhone('once');
     expect((await revokeAll(service, 'once')).body.revoked).toHaveLength(1);

@@ -42,6 +42,20 @@ const DECOMPOSED = COMPOSED.normalize('NFD');
 const sendText = (request: ReturnType<Service['api']['post']>, body: string) =>
   request.set({ ...asAdmin, 'Content-Type': 'application/json' }).send(body);
 
+describe('F11 the length of a password', () => {
+  const composed = '각'.repeat(90);
+
+  it('is that of its normal form, however it is typed', async () => {
+    const typed = composed.normalize('NFD');
+    expect(typed).toHaveLength(270);
+    expect((await create('hangul', typed)).status).toBe(201);
+    for (const password of [composed, typed]) expect((await login(service, 'hangul', { password })).status).toBe(200);
+    expect((await create('hangul-short', '각각'.normalize('NFD').repeat(2))).status).toBe(400);
+    expect((await create('emoji', '🐎'.repeat(256))).status).toBe(201);
+    expect((await create('too-long', '🐎'.repeat(257))).status).toBe(400);
+  });
+});
+
 describe('F11 a password is the same however it is typed', () => {
   it.each([
     ['composed, then decomposed', COMPOSED, DECOMPOSED],

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { decodeJwt, SignJWT } from 'jose';
 import { makeKeySet, readKeySet } from '../../src/tokens/signing-keys.ts';
 import { history, introspect, issue, logout, refresh, revokeByToken, statesOf, verdict } from '../helpers/calls.ts';
+import { RawClient } from '../helpers/raw-client.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
 let service: Service;
@@ -52,6 +53,25 @@ describe('F3 POST /revoke of an access token past its exp', () => {
 const withHeader = (authorization: string, body: object) =>
   service.api.post('/logout').set('authorization', authorization).send(body);
 
+/** Lines as they are: clients join two headers of this name, or drop one. */
+async function withTwoHeaders([first, second]: readonly [string, string], body: object): Promise<number> {
+  const text = JSON.stringify(body);
+  const client = await RawClient.to(service.url);
+  client.send(
+    'POST /logout HTTP/1.1',
+    'Host: a',
+    `Authorization: ${first}`,
+    `Authorization: ${second}`,
+    'Content-Type: application/json',
+    `Content-Length: ${text.length}`,
+    '',
+    text,
+  );
+  await client.untilAnswered();
+  await client.close();
+  return client.statuses[0] ?? 0;
+}
+
 describe('F4 POST /logout with a header that is no good and a body that is', () => {
   it.each<[string, () => Promise<string>, string]>([
     ['expired', async () => `Bearer ${(await pastAccess('header-of')).accessToken}`, 'token_expired'],
@@ -81,6 +101,17 @@ describe('F4 POST /logout with a header that is no good and a body that is', () 
     expect([alone.status, alone.body.code]).toEqual([401, code]);
     const both = await withHeader(authorization, { refreshToken });
     expect([both.status, both.body.code]).toEqual([401, 'token_logged_out']);
+  });
+
+  it('two headers, of whom neither counts', async () => {
+    const good = `Bearer ${(await issue(service, 'in-header')).body.accessToken}`;
+    const { refreshToken } = (await issue(service, 'in-body')).body;
+    for (const pair of [[good, 'Bearer x'] as const, ['Bearer x', good] as const]) {
+      expect(await withTwoHeaders(pair, {})).toBe(401);
+      expect(await withTwoHeaders(pair, { refreshToken })).toBe(pair[0] === good ? 200 : 401);
+    }
+    expect(await statesOf(service, 'in-body')).toEqual([['ios', 'logged_out']]);
+    expect(await statesOf(service, 'in-header')).toEqual([['ios', 'active']]);
   });
 
   it('a good header wins over the body', async () => {

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import {
   PASSWORD,
   asAdmin,
-  asGateway,
   createUser,
   history,
   introspect,
@@ -20,40 +19,21 @@ import {
   validate,
   verdict,
 } from '../helpers/calls.ts';
+import { recordsOf, US, type Held } from '../helpers/records.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 import { until } from '../helpers/processes.ts';
 import { SseClient } from '../helpers/sse.ts';
 
 afterAll(closeServices);
 
-const US = '\u001F';
 const MORE = [US, 'of the next', US, '{"a":1}'].join('');
 
 let service: Service;
-let users = 0;
-
-type Held = {
-  readonly userId: string;
-  readonly tokenId: string;
-  readonly accessToken: string;
-  readonly refreshToken: string;
-};
+const { newToken, field, setField, presence } = recordsOf(() => service);
 
 beforeAll(async () => {
   service = await startService({ env: { LOGIN_POLICY: 'decline-second' } });
 });
-
-async function newToken(userId = `user-${(users += 1)}`): Promise<Held> {
-  const { status, body } = await issue(service, userId, { platform: 'ios', deviceId: 'phone' });
-  expect(status).toBe(200);
-  const { accessToken, refreshToken, token } = body;
-  return { userId, tokenId: token.tokenId, accessToken, refreshToken };
-}
-
-const keyOf = ({ userId }: Pick<Held, 'userId'>) => service.keys.tokens({ tenant: 'default', userId });
-const field = (held: Held, suffix: string) => service.redis.hget(keyOf(held), `${held.tokenId}${suffix}`);
-const setField = (held: Held, suffix: string, value: string) =>
-  service.redis.hset(keyOf(held), `${held.tokenId}${suffix}`, value);
 
 /** Every value of the token has parts more than this version knows, and beside them is a field more. */
 async function grow(held: Held): Promise<void> {
@@ -62,13 +42,20 @@ async function grow(held: Held): Promise<void> {
   await setField(held, ':z', 'a field of the next version');
 }
 
-const presence = (held: Held, release = false, connectionId = 'c1') =>
-  service.api
-    .post('/presence')
-    .set(asGateway)
-    .send({ tokens: [{ userId: held.userId, tokenId: held.tokenId, connectionId }], release });
-
 const setRules = (rules: object) => service.api.put('/admin/tenants/default').set(asAdmin).send(rules);
+
+describe('F21 a number that is written in another way', () => {
+  it('is the same number to a login that clears its token away', async () => {
+    const held = await newToken();
+    const [, accessExpiresAt = '', , ...rest] = ((await field(held, ':r')) ?? '').split(US);
+    const past = service.store.now() - 1;
+    await setField(held, ':r', [past, accessExpiresAt, '1.0', ...rest].join(US));
+    await setField(held, ':s', `${past}.0`);
+    const answer = await issue(service, held.userId, { platform: 'web' });
+    expect([answer.status, answer.body.code]).toEqual([200, undefined]);
+    expect(await verdict(service, held.accessToken)).toBe('token_kicked');
+  });
+});
 
 describe('F21 a token whose record has more parts than this version knows', () => {
   let held: Held;

@@ -13,43 +13,17 @@ import {
   revokeToken,
   validate,
 } from '../helpers/calls.ts';
+import { recordsOf, US, type Held } from '../helpers/records.ts';
 import { closeServices, startService, type Service } from '../helpers/service.ts';
 
 afterAll(closeServices);
 
-const US = '\u001F';
-
 let service: Service;
-let users = 0;
-
-type Held = {
-  readonly userId: string;
-  readonly tokenId: string;
-  readonly accessToken: string;
-  readonly refreshToken: string;
-};
+const { newToken, keyOf, field, setField, presence } = recordsOf(() => service);
 
 beforeAll(async () => {
   service = await startService({ env: { LOGIN_POLICY: 'decline-second' } });
 });
-
-async function newToken(userId = `user-${(users += 1)}`): Promise<Held> {
-  const { status, body } = await issue(service, userId, { platform: 'ios', deviceId: 'phone' });
-  expect(status).toBe(200);
-  const { accessToken, refreshToken, token } = body;
-  return { userId, tokenId: token.tokenId, accessToken, refreshToken };
-}
-
-const keyOf = ({ userId }: Pick<Held, 'userId'>) => service.keys.tokens({ tenant: 'default', userId });
-const field = (held: Held, suffix: string) => service.redis.hget(keyOf(held), `${held.tokenId}${suffix}`);
-const setField = (held: Held, suffix: string, value: string) =>
-  service.redis.hset(keyOf(held), `${held.tokenId}${suffix}`, value);
-
-const presence = (held: Held, release = false, connectionId = 'c1') =>
-  service.api
-    .post('/presence')
-    .set(asGateway)
-    .send({ tokens: [{ userId: held.userId, tokenId: held.tokenId, connectionId }], release });
 
 describe('F21 a record that cannot be read', () => {
   const damages: [string, (held: Held) => Promise<unknown>][] = [

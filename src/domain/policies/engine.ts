@@ -65,7 +65,8 @@ export function allows(policy: Policy, platform: Platform, platforms: Platforms)
  */
 export function resolve(input: ResolveInput): Plan {
   const { incoming, policy, platforms, now } = input;
-  const seats = new Seats(input.tokens.filter((token) => isActive(token, now) || isOutlived(token, now)));
+  const endable = input.tokens.filter((token) => isActive(token, now) || isOutlived(token, now));
+  const seats = new Seats(endable, now);
 
   for (const token of seats.held()) {
     if (isSameDevice(token, incoming)) seats.end('replace', token, { policy: policy.name, reason: 'same_device' });
@@ -120,9 +121,11 @@ class Seats {
     kick: new Map<TokenId, Platform>(),
     replace: new Map<TokenId, Platform>(),
   };
+  readonly #now: number;
   #held: readonly Token[];
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: readonly Token[], now: number) {
+    this.#now = now;
     this.#held = tokens.toSorted((a, b) => a.seq - b.seq);
   }
 
@@ -133,7 +136,7 @@ class Seats {
 
   end(how: 'delete' | 'kick' | 'replace', token: Token, ground: Ground): void {
     this.ended[how].set(token.tokenId, token.platform);
-    this.grounds.set(token.tokenId, ground);
+    this.grounds.set(token.tokenId, isOutlived(token, this.#now) ? { ...ground, hadExpired: true } : ground);
     this.#held = this.#held.filter((other) => other !== token);
   }
 }

@@ -20,9 +20,13 @@ local expired_code, expired_event, expired_by = ARGV[expired_to + 1], ARGV[expir
 local read_from = expired_to + 4
 local end_from = read_from + 1 + 3 * tonumber(ARGV[read_from])
 
--- A later version may have added to what was read.
-local function begins_with(value, known)
-  return value == known or string.sub(value or '', 1, #known + 1) == known .. US
+-- By their numbers: a later version may have added to them, and a number can be written in several ways.
+local PARTS_OF_RENEWAL = 5
+local function is_as_read(renewal_now, renewal)
+  for i = 1, PARTS_OF_RENEWAL do
+    if tonumber(part(renewal_now or '', i)) ~= tonumber(part(renewal, i)) then return false end
+  end
+  return true
 end
 
 -- Whether a refresh or a use has brought back one that time had ended or loosened. Neither changes the version.
@@ -31,7 +35,7 @@ local function is_any_back()
     local id, renewal, seen_at = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local core, renewal_now, seen_now = unpack(redis.call('HMGET', TOKENS, id, id .. ':r', id .. ':s'))
     local seen = seen_now and part(seen_now, 1) or part(core or '', 5)
-    if not begins_with(renewal_now, renewal) or seen ~= seen_at then return true end
+    if not is_as_read(renewal_now, renewal) or tonumber(seen) ~= tonumber(seen_at) then return true end
   end
   return false
 end
